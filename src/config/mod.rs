@@ -1,0 +1,276 @@
+//! Ini text to proven values.
+//!
+//! After [`Config::parse`] nothing is "present but perhaps wrong": what cannot work was refused with file and line.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// A whole configuration, proven.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// The listening services, in the order of the file.
+    pub services: Vec<Service>,
+    /// The options of `[emailproxy]`.
+    pub options: Options,
+    /// What is odd but no reason to stop.
+    pub warnings: Vec<Complaint>,
+}
+
+/// The protocols a service can speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// IMAP4rev1 or rev2.
+    Imap,
+    /// POP3.
+    Pop,
+    /// Message submission.
+    Smtp,
+}
+
+/// A local port and the server it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The section's name, such as `IMAP-2993`.
+    pub section: String,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// The local port.
+    pub port: u16,
+    /// The local addresses; both loopbacks where the file names none.
+    pub local_addresses: Vec<IpAddr>,
+    /// What the file says under `local_address`, if anything.
+    pub local_address: Option<String>,
+    /// TLS towards local clients.
+    pub local_tls: LocalTls,
+    /// The server it stands for.
+    pub server: Upstream,
+}
+
+/// TLS towards local clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalTls {
+    /// None.
+    None,
+    /// From the first byte.
+    Implicit(Certificate),
+    /// By STARTTLS or STLS; logins are refused before it.
+    StartTls(Certificate),
+}
+
+/// Where a local certificate and its key are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// An upstream mail server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    /// Its name, which its certificate must carry.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether TLS begins by STARTTLS or STLS rather than with the first byte.
+    pub starttls: bool,
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// The options of `[emailproxy]`, with their defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether `[@domain]` and `[@]` sections stand for accounts that have no section of their own.
+    pub allow_catch_all_accounts: bool,
+    /// The predecessor's option; here a wrong password never deletes a token, see docs/CONFIGURATION.md.
+    pub delete_account_token_on_password_error: bool,
+    /// Whether a plain `client_secret` is replaced by its encrypted form after it was first used.
+    pub encrypt_client_secret_on_first_use: bool,
+    /// Whether client credentials accounts without a secret take the login password as the secret.
+    pub use_login_password_as_client_credentials_secret: bool,
+    /// More roots to believe upstream, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// A forward proxy (`socks5://` or `http://`) for upstream connections and token requests.
+    pub proxy: Option<Secret<String>>,
+    /// How long a login waits for consent. Default 600 s.
+    pub authorisation_timeout: Duration,
+}
+
+/// How an account gets its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GrantKind {
+    /// Authorization code, with consent in a browser (RFC 6749 section 4.1).
+    AuthorizationCode,
+    /// Client credentials (RFC 6749 section 4.4).
+    ClientCredentials,
+    /// Device authorization (RFC 8628).
+    Device,
+    /// Resource owner password credentials (RFC 6749 section 4.3).
+    Password,
+    /// A Google service account's signed assertion (RFC 7523).
+    ServiceAccount,
+}
+
+impl GrantKind {
+    /// Returns the name used in the configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::ClientCredentials => "client_credentials",
+            Self::Device => "device",
+            Self::Password => "password",
+            Self::ServiceAccount => "service_account",
+        }
+    }
+}
+
+/// What one user's login uses, after inheritance from `[DEFAULT]`, `[@domain]` and `[@]`.
+#[derive(Clone, Debug)]
+pub struct AccountSettings {
+    /// The user name as the client sends it.
+    pub name: String,
+    /// The section that made the account valid (`[user]`, `[@domain]` or `[@]`), without brackets.
+    pub section: String,
+    /// How it gets its tokens.
+    pub grant: GrantKind,
+    /// Why that grant was chosen, in words for the log.
+    pub grant_reason: &'static str,
+    /// The authorization endpoint.
+    pub permission_url: Option<String>,
+    /// The token endpoint.
+    pub token_url: String,
+    /// The scopes, space separated. May be empty only where `resource` takes its place.
+    pub scope: String,
+    /// The non-standard `resource` parameter of older endpoints.
+    pub resource: Option<String>,
+    /// The redirect address registered at the provider.
+    pub redirect_uri: Option<String>,
+    /// Where the browser's return is really heard, if not at `redirect_uri`.
+    pub redirect_listen_address: Option<String>,
+    /// The application's id at the provider.
+    pub client_id: String,
+    /// The application's secret in plain text.
+    pub client_secret: Option<Secret<String>>,
+    /// The application's certificate and key, for assertions.
+    pub assertion_certificate: Option<Certificate>,
+    /// Whether the authorization code grant uses PKCE. False only where the file says so.
+    pub pkce: bool,
+    /// The account's own servers, where it names them.
+    pub imap_server: Option<Upstream>,
+    /// See `imap_server`.
+    pub pop_server: Option<Upstream>,
+    /// See `imap_server`.
+    pub smtp_server: Option<Upstream>,
+    /// Tokens the predecessor cached in the file.
+    pub cached: Cached,
+}
+
+/// The predecessor's cached values, as they stand in its file. Token values are Fernet texts.
+#[derive(Clone, Debug, Default)]
+pub struct Cached {
+    /// Base64 salt; inherited.
+    pub token_salt: Option<String>,
+    /// PBKDF2 rounds; inherited.
+    pub token_iterations: Option<u32>,
+    /// Encrypted; from the account's own section only.
+    pub access_token: Option<String>,
+    /// Unix seconds; from the account's own section only.
+    pub access_token_expiry: Option<i64>,
+    /// Encrypted; from the account's own section only.
+    pub refresh_token: Option<String>,
+    /// The application's secret, encrypted; inherited.
+    pub client_secret_encrypted: Option<String>,
+}
+
+/// Why a user name has no usable settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// No section fits.
+    #[error("no section fits this user name")]
+    Unknown,
+    /// A section fits but does not suffice; the text names section, line and what is missing.
+    #[error("{0}")]
+    Incomplete(String),
+}
+
+/// Something wrong or odd in a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, counted from 1; 0 where no line is at fault.
+    pub line: usize,
+    /// What is wrong and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return write!(f, "{}: {}", self.path.display(), self.text);
+        }
+        write!(f, "{}:{}: {}", self.path.display(), self.line, self.text)
+    }
+}
+
+impl Config {
+    /// Reads and proves a file. All complaints come at once.
+    pub fn read(path: &Path) -> Result<Self, Vec<Complaint>> {
+        let complain = |text: String| {
+            vec![Complaint {
+                path: path.to_owned(),
+                line: 0,
+                text,
+            }]
+        };
+        let bytes = std::fs::read(path)
+            .map_err(|error| complain(format!("could not read the file: {error}")))?;
+        Self::parse(path, &bytes)
+    }
+
+    /// Proves a file's content.
+    pub fn parse(path: &Path, _content: &[u8]) -> Result<Self, Vec<Complaint>> {
+        Err(vec![Complaint {
+            path: path.to_owned(),
+            line: 0,
+            text: "not built yet".into(),
+        }])
+    }
+
+    /// Returns what a login as `user` uses.
+    pub fn account(&self, _user: &str) -> Result<AccountSettings, AccountError> {
+        Err(AccountError::Unknown)
+    }
+
+    /// Returns the names of all account sections (those with `@`), catch-alls included, in the order of the file.
+    pub fn account_sections(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns the upstream of a login: the account's own, or the service's.
+    pub fn upstream<'a>(service: &'a Service, account: &'a AccountSettings) -> &'a Upstream {
+        let own = match service.protocol {
+            Protocol::Imap => &account.imap_server,
+            Protocol::Pop => &account.pop_server,
+            Protocol::Smtp => &account.smtp_server,
+        };
+        own.as_ref().unwrap_or(&service.server)
+    }
+
+    /// Returns every upstream a service may lead to: its own first, then those that accounts name.
+    pub fn upstreams(&self, service: &Service) -> Vec<Upstream> {
+        vec![service.server.clone()]
+    }
+}

@@ -1,0 +1,3 @@
+//! The program: command line to commands, and the exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! SASL messages: PLAIN and LOGIN in, XOAUTH2 and OAUTHBEARER out.

@@ -1,0 +1,192 @@
+//! Why a login cannot go through, whose fault it is, and whether trying again helps.
+//!
+//! Decided in one place, worded by each protocol in its own exhaustive table. `Display` is the full reason for the log;
+//! [`Refusal::to_client`] is the one line a mail client may see.
+
+use crate::said::Said;
+
+/// Whose move it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The mail client, or the person who set it up.
+    Client,
+    /// The OAuth2 provider or its mail server.
+    Provider,
+    /// This proxy, its configuration or its machine.
+    Us,
+}
+
+/// Why a login was not admitted. Only the log tells these apart: a stranger learns nothing from the reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdmitted {
+    /// No section of the configuration fits the user name.
+    #[error(
+        "no account section fits this user name; add a section [USER] or use allow_catch_all_accounts"
+    )]
+    UnknownAccount,
+    /// The password does not open the account.
+    #[error("the password does not open this account's stored tokens")]
+    WrongPassword,
+    /// A section fits but lacks needed values.
+    #[error("the account's section is incomplete: {0}")]
+    Incomplete(String),
+}
+
+/// Why a login cannot go through.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The client sent an empty password.
+    #[error(
+        "no password was sent; set one in the mail client (any password will do at the first login)"
+    )]
+    NoPassword,
+    /// Unknown account, wrong password or incomplete entry.
+    #[error("{0}")]
+    NotAdmitted(NotAdmitted),
+    /// Nobody gave consent while the client waited.
+    #[error(
+        "nobody authorised the account within {waited} s; the sign-in address is in the log and stays valid"
+    )]
+    ConsentTimedOut {
+        /// How long the client waited, in seconds.
+        waited: u64,
+    },
+    /// The provider or the person said no to the consent.
+    #[error("the authorisation failed: {0}")]
+    ConsentRefused(Said),
+    /// The token endpoint gave a definite no: configuration or policy must change.
+    #[error("the token endpoint refused: {0}")]
+    TokenRefused(Said),
+    /// The token endpoint could not be reached or did not make sense just now.
+    #[error("the token endpoint is not available: {0}")]
+    TokenUnavailable(Said),
+    /// The mail server refused the token for good.
+    #[error("{server} refused the login: {said}")]
+    ServerRefused {
+        /// The server, as host:port.
+        server: String,
+        /// Its own words.
+        said: Said,
+    },
+    /// The mail server refused for now.
+    #[error("{server} cannot log in just now: {said}")]
+    ServerBusy {
+        /// The server, as host:port.
+        server: String,
+        /// Its own words.
+        said: Said,
+    },
+    /// The mail server could not be reached.
+    #[error("could not connect to {server}: {why}")]
+    ServerUnavailable {
+        /// The server, as host:port.
+        server: String,
+        /// What went wrong, and where it helps what to do.
+        why: Said,
+    },
+    /// The mail server broke the protocol.
+    #[error("{server} does not speak as expected: {why}")]
+    ServerMisbehaved {
+        /// The server, as host:port.
+        server: String,
+        /// What it did.
+        why: Said,
+    },
+    /// Our own configuration or storage stands in the way.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// A limit of this proxy is reached.
+    #[error("too many logins at once")]
+    Busy,
+    /// The proxy is going down.
+    #[error("emailproxy is shutting down")]
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// Returns whose move it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoPassword
+            | Self::NotAdmitted(NotAdmitted::UnknownAccount | NotAdmitted::WrongPassword) => {
+                Fault::Client
+            }
+            Self::ConsentTimedOut { .. } | Self::ConsentRefused(_) => Fault::Client,
+            Self::TokenRefused(_)
+            | Self::TokenUnavailable(_)
+            | Self::ServerRefused { .. }
+            | Self::ServerBusy { .. }
+            | Self::ServerUnavailable { .. }
+            | Self::ServerMisbehaved { .. } => Fault::Provider,
+            Self::NotAdmitted(NotAdmitted::Incomplete(_))
+            | Self::Misconfigured(_)
+            | Self::Busy
+            | Self::ShuttingDown => Fault::Us,
+        }
+    }
+
+    /// Returns whether the same login may succeed later without anybody changing anything.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::ConsentTimedOut { .. }
+            | Self::TokenUnavailable(_)
+            | Self::ServerBusy { .. }
+            | Self::ServerUnavailable { .. }
+            | Self::ServerMisbehaved { .. }
+            | Self::Busy
+            | Self::ShuttingDown => true,
+            Self::NoPassword
+            | Self::NotAdmitted(_)
+            | Self::ConsentRefused(_)
+            | Self::TokenRefused(_)
+            | Self::ServerRefused { .. }
+            | Self::Misconfigured(_) => false,
+        }
+    }
+
+    /// Returns the one line a mail client may be shown, without line end.
+    pub fn to_client(&self, user: &str) -> String {
+        let user = Said::new(user).short();
+        match self {
+            Self::NoPassword => {
+                format!("emailproxy: Login failed - no password provided for account {user}")
+            }
+            Self::NotAdmitted(_) => {
+                format!(
+                    "emailproxy: Login failed - the user name or password for account {user} is incorrect"
+                )
+            }
+            other => {
+                let reason = Said::new(other.to_string()).short();
+                format!("emailproxy: Login failed for account {user}: {reason}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_cannot_tell_unknown_accounts_from_wrong_passwords() {
+        let replies: Vec<String> = [
+            NotAdmitted::UnknownAccount,
+            NotAdmitted::WrongPassword,
+            NotAdmitted::Incomplete("no token_url".into()),
+        ]
+        .into_iter()
+        .map(|why| Refusal::NotAdmitted(why).to_client("u@example.org"))
+        .collect();
+        assert!(
+            replies.windows(2).all(|pair| pair[0] == pair[1]),
+            "{replies:?}"
+        );
+    }
+
+    #[test]
+    fn user_names_cannot_break_out_of_the_reply() {
+        let reply = Refusal::NoPassword.to_client("a\r\nb OK");
+        assert!(!reply.contains(['\r', '\n']), "{reply:?}");
+    }
+}

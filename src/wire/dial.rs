@@ -1,0 +1,153 @@
+//! From `host:port` to a connected stream: addresses tried in a happy-eyeballs race, directly or through a proxy.
+//!
+//! Knows no mail. TLS is begun by [`Wire::begin_tls`] on what is returned here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Wire;
+pub use super::proxy::Proxy;
+
+/// How long name look-up and connecting may take together.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// How long one address is given before the next is tried beside it (RFC 8305 section 8 recommends 250 ms).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// How long a connection may be silent before the kernel asks whether the other side still lives.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
+
+/// How often the kernel asks again.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+
+/// Connects to a server, through `proxy` where one is configured. The error says what was attempted.
+pub async fn dial(host: &str, port: u16, proxy: Option<&Proxy>) -> Result<Wire, String> {
+    let connect = async {
+        match proxy {
+            None => connect(host, port).await.map_err(|error| error.to_string()),
+            Some(proxy) => proxy.connect(host, port).await,
+        }
+    };
+    let stream = timeout(CONNECT_TIME, connect)
+        .await
+        .map_err(|_| format!("no connection within {} s", CONNECT_TIME.as_secs()))??;
+    keep_alive(&stream);
+    Ok(Wire::new(stream, format!("{host}:{port}")))
+}
+
+/// Has the kernel notice a dead peer, and small packets sent at once.
+pub fn keep_alive(stream: &TcpStream) {
+    let probes = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY);
+    // A socket that refuses these options still carries bytes.
+    drop(SockRef::from(stream).set_tcp_keepalive(&probes));
+    drop(stream.set_nodelay(true));
+}
+
+/// Connects to the first address of `host` that answers; a dead address delays the others by 250 ms only.
+pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    let found: Vec<SocketAddr> = lookup_host((bare, port)).await?.collect();
+    race(alternate(found)).await
+}
+
+/// Orders addresses so that the two families take turns, beginning with the one the resolver prefers.
+fn alternate(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first) = found.first() else {
+        return found;
+    };
+    let prefers_v6 = first.is_ipv6();
+    let (mut preferred, mut other): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|at| at.is_ipv6() == prefers_v6);
+    preferred.reverse();
+    other.reverse();
+    let mut ordered = Vec::new();
+    while !preferred.is_empty() || !other.is_empty() {
+        ordered.extend(preferred.pop());
+        ordered.extend(other.pop());
+    }
+    ordered
+}
+
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    let begin = |attempts: &mut JoinSet<_>, at: SocketAddr| {
+        attempts.spawn(async move { (at, TcpStream::connect(at).await) });
+    };
+    let Some(first) = waiting.next() else {
+        return Err(last);
+    };
+    begin(&mut attempts, first);
+    loop {
+        tokio::select! {
+            done = attempts.join_next() => match done {
+                Some(Ok((_, Ok(stream)))) => return Ok(stream),
+                Some(Ok((at, Err(error)))) => {
+                    last = io::Error::new(error.kind(), format!("{at}: {error}"));
+                    if let Some(next) = waiting.next() {
+                        begin(&mut attempts, next);
+                    }
+                }
+                Some(Err(_)) => {}
+                None => return Err(last),
+            },
+            () = sleep(STAGGER), if waiting.len() > 0 => {
+                if let Some(next) = waiting.next() {
+                    begin(&mut attempts, next);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let found = vec![
+            at("[::1]:1"),
+            at("[::2]:1"),
+            at("127.0.0.1:1"),
+            at("127.0.0.2:1"),
+        ];
+        let want = vec![
+            at("[::1]:1"),
+            at("127.0.0.1:1"),
+            at("[::2]:1"),
+            at("127.0.0.2:1"),
+        ];
+        assert_eq!(alternate(found), want);
+    }
+
+    #[tokio::test]
+    async fn a_refusing_address_does_not_keep_the_next_one_waiting() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let stream = race(vec![closed, good]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        let error = race(vec![closed]).await.unwrap_err();
+        assert!(error.to_string().contains(&closed.to_string()), "{error}");
+    }
+}

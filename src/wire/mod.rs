@@ -1,0 +1,396 @@
+//! How bytes travel: one connection with bounded, timed lines in and bytes out, upgradable to TLS.
+//!
+//! Knows no mail and never logs content. Every read has a limit and a time.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+pub mod dial;
+mod proxy;
+pub mod tls;
+
+/// How long a peer may take to accept what we write.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// How much is read from the socket at once while lines are being heard, in bytes.
+const CHUNK: usize = 4096;
+
+/// Anything that carries bytes both ways.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Why a conversation ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// The peer hung up.
+    #[error("the peer hung up")]
+    Closed,
+    /// The peer said nothing, or not enough, for too long.
+    #[error("the peer took too long")]
+    TimedOut,
+    /// The peer sent a line or literal longer than allowed.
+    #[error("the peer sent more than {0} bytes where that is the limit")]
+    TooLong(usize),
+    /// Bytes were already waiting when TLS should begin: somebody injected them.
+    #[error("the peer sent plain text behind its request for TLS")]
+    EarlyBytes,
+    /// The TLS handshake failed.
+    #[error("TLS handshake failed: {0}")]
+    Tls(String),
+    /// The operating system reports a fault.
+    #[error("{0}")]
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for Lost {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match error.kind() {
+            // Providers often close without close_notify; to us that is a hang-up like any other.
+            ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::NotConnected => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// One connection during its dialogue. After it, [`Wire::into_parts`] gives the stream and what was read too early.
+pub struct Wire {
+    io: Box<dyn Io>,
+    heard: Vec<u8>,
+    taken: usize,
+    peer: String,
+    deadline: Option<Instant>,
+    secured: bool,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire")
+            .field("peer", &self.peer)
+            .field("secured", &self.secured)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    /// Wraps a plain stream; `peer` names the other side in messages (`host:port`).
+    pub fn new(io: impl Io + 'static, peer: impl Into<String>) -> Self {
+        Self {
+            io: Box::new(io),
+            heard: Vec::new(),
+            taken: 0,
+            peer: peer.into(),
+            deadline: None,
+            secured: false,
+        }
+    }
+
+    /// Returns the other side's name for messages.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// Returns whether TLS is in force.
+    pub fn is_secured(&self) -> bool {
+        self.secured
+    }
+
+    /// Sets the moment after which every read fails, however busy the peer looks. `None` lifts it.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// Returns the bytes that were read but not yet taken.
+    pub fn waiting(&self) -> &[u8] {
+        self.heard.get(self.taken..).unwrap_or_default()
+    }
+
+    /// Waits until at least one byte is there, without taking it.
+    pub async fn listen(&mut self, within: Duration) -> Result<&[u8], Lost> {
+        let until = self.until(within);
+        while self.waiting().is_empty() {
+            self.fill(until).await?;
+        }
+        Ok(self.waiting())
+    }
+
+    /// Takes one line, without its LF or CRLF. `limit` counts the bytes before the line end.
+    pub async fn line(&mut self, limit: usize, within: Duration) -> Result<Vec<u8>, Lost> {
+        let until = self.until(within);
+        let mut searched = 0;
+        loop {
+            let waiting = self.waiting();
+            let unseen = waiting.get(searched..).unwrap_or_default();
+            if let Some(at) = unseen.iter().position(|&byte| byte == b'\n') {
+                let end = searched + at;
+                let line = waiting.get(..end).unwrap_or_default();
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                if line.len() > limit {
+                    return Err(Lost::TooLong(limit));
+                }
+                let line = line.to_vec();
+                self.take(end + 1);
+                return Ok(line);
+            }
+            searched = waiting.len();
+            // One byte of grace for a CR whose LF is still on its way.
+            if searched > limit + 1 {
+                return Err(Lost::TooLong(limit));
+            }
+            self.fill(until).await?;
+        }
+    }
+
+    /// Takes exactly `count` bytes, as an IMAP literal needs. The caller bounds `count`.
+    pub async fn octets(&mut self, count: usize, within: Duration) -> Result<Vec<u8>, Lost> {
+        let until = self.until(within);
+        while self.waiting().len() < count {
+            self.fill(until).await?;
+        }
+        let octets = self.waiting().get(..count).unwrap_or_default().to_vec();
+        self.take(count);
+        Ok(octets)
+    }
+
+    /// Sends bytes and flushes them.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Lost> {
+        let write = async {
+            self.io.write_all(bytes).await?;
+            self.io.flush().await
+        };
+        timeout(WRITE_TIME, write)
+            .await
+            .map_err(|_| Lost::TimedOut)?
+            .map_err(Lost::from)
+    }
+
+    /// Ends our direction politely, within a bounded time; the peer may still speak.
+    pub async fn finish(&mut self) {
+        // The peer may be gone already; then there is nothing left to be polite to.
+        drop(timeout(WRITE_TIME, self.io.shutdown()).await);
+    }
+
+    /// Begins TLS as the server. Refuses when the client already sent something behind its request.
+    pub async fn accept_tls(self, tls: &tls::LocalTls) -> Result<Self, Lost> {
+        if !self.waiting().is_empty() {
+            return Err(Lost::EarlyBytes);
+        }
+        self.accept_tls_from_start(tls).await
+    }
+
+    /// Begins TLS as the server, giving the handshake the bytes that were only looked at by [`Wire::listen`].
+    pub async fn accept_tls_from_start(self, tls: &tls::LocalTls) -> Result<Self, Lost> {
+        let peer = self.peer;
+        let deadline = self.deadline;
+        let early = self.heard.get(self.taken..).unwrap_or_default().to_vec();
+        let handshake = tls.acceptor().accept(Rewound {
+            early,
+            given: 0,
+            io: self.io,
+        });
+        let io = timed(HANDSHAKE_TIME, handshake).await?;
+        Ok(Self {
+            io: Box::new(io),
+            heard: Vec::new(),
+            taken: 0,
+            peer,
+            deadline,
+            secured: true,
+        })
+    }
+
+    /// Begins TLS as the client, with the certificate checked against `host`.
+    ///
+    /// Nothing read before TLS is kept: bytes that wait already were injected (RFC 3207 section 4.2), which is refused.
+    pub async fn begin_tls(self, trust: &tls::Trust, host: &str) -> Result<Self, Lost> {
+        if !self.waiting().is_empty() {
+            return Err(Lost::EarlyBytes);
+        }
+        let name = tls::server_name(host).map_err(Lost::Tls)?;
+        let io = timed(HANDSHAKE_TIME, trust.connector().connect(name, self.io)).await?;
+        Ok(Self {
+            io: Box::new(io),
+            heard: Vec::new(),
+            taken: 0,
+            peer: self.peer,
+            deadline: self.deadline,
+            secured: true,
+        })
+    }
+
+    /// Gives up the dialogue: the stream, and the bytes read from it that nobody has taken yet.
+    pub fn into_parts(self) -> (Box<dyn Io>, Vec<u8>) {
+        let mut heard = self.heard;
+        heard.drain(..self.taken);
+        (self.io, heard)
+    }
+
+    fn until(&self, within: Duration) -> Instant {
+        let until = Instant::now() + within;
+        self.deadline.map_or(until, |deadline| deadline.min(until))
+    }
+
+    fn take(&mut self, count: usize) {
+        self.taken += count;
+        if self.taken >= self.heard.len() {
+            self.heard.clear();
+            self.taken = 0;
+        }
+    }
+
+    async fn fill(&mut self, until: Instant) -> Result<(), Lost> {
+        if self.taken > 0 {
+            self.heard.drain(..self.taken);
+            self.taken = 0;
+        }
+        let mut chunk = [0_u8; CHUNK];
+        let read = timeout_at(until, self.io.read(&mut chunk))
+            .await
+            .map_err(|_| Lost::TimedOut)??;
+        if read == 0 {
+            return Err(Lost::Closed);
+        }
+        self.heard
+            .extend_from_slice(chunk.get(..read).unwrap_or_default());
+        Ok(())
+    }
+}
+
+async fn timed<T>(
+    within: Duration,
+    handshake: impl Future<Output = std::io::Result<T>>,
+) -> Result<T, Lost> {
+    match timeout(within, handshake).await {
+        Err(_) => Err(Lost::TimedOut),
+        Ok(Err(error)) => Err(Lost::Tls(tls::explain(&error))),
+        Ok(Ok(io)) => Ok(io),
+    }
+}
+
+/// A stream whose first reads come from bytes that were already read.
+struct Rewound {
+    early: Vec<u8>,
+    given: usize,
+    io: Box<dyn Io>,
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        into: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let left = self.early.get(self.given..).unwrap_or_default();
+        if left.is_empty() {
+            return std::pin::Pin::new(&mut self.io).poll_read(cx, into);
+        }
+        let count = left.len().min(into.remaining());
+        into.put_slice(left.get(..count).unwrap_or_default());
+        self.given += count;
+        if self.given == self.early.len() {
+            self.early = Vec::new();
+            self.given = 0;
+        }
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::pin::Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn lines_arrive_whole_whatever_the_crumbs() {
+        let (ours, mut theirs) = duplex(1);
+        let mut wire = Wire::new(ours, "test");
+        let speak = tokio::spawn(async move {
+            theirs.write_all(b"one\r\ntwo\n\r\nfour").await.unwrap();
+            theirs
+        });
+        assert_eq!(wire.line(10, SOON).await.unwrap(), b"one");
+        assert_eq!(wire.line(10, SOON).await.unwrap(), b"two");
+        assert_eq!(wire.line(10, SOON).await.unwrap(), b"");
+        assert_eq!(wire.octets(4, SOON).await.unwrap(), b"four");
+        drop(speak.await.unwrap());
+        assert!(matches!(wire.line(10, SOON).await, Err(Lost::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_line_past_its_limit_is_refused_early() {
+        let (ours, mut theirs) = duplex(64);
+        let mut wire = Wire::new(ours, "test");
+        theirs.write_all(b"12345\r\n123456\r\n").await.unwrap();
+        assert_eq!(wire.line(5, SOON).await.unwrap(), b"12345");
+        assert!(matches!(wire.line(5, SOON).await, Err(Lost::TooLong(5))));
+        let (ours, mut theirs) = duplex(64);
+        let mut wire = Wire::new(ours, "test");
+        theirs.write_all(b"1234567").await.unwrap();
+        assert!(
+            matches!(wire.line(5, SOON).await, Err(Lost::TooLong(5))),
+            "no line end needed to refuse"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_and_slowness_end_in_time() {
+        let (ours, mut theirs) = duplex(64);
+        let mut wire = Wire::new(ours, "test");
+        assert!(matches!(wire.line(5, SOON).await, Err(Lost::TimedOut)));
+        wire.set_deadline(Some(Instant::now() + Duration::from_secs(2)));
+        theirs.write_all(b"a").await.unwrap();
+        let begun = Instant::now();
+        assert!(matches!(wire.line(5, SOON).await, Err(Lost::TimedOut)));
+        assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_took_is_handed_over() {
+        let (ours, mut theirs) = duplex(64);
+        let mut wire = Wire::new(ours, "test");
+        theirs
+            .write_all(b"login\r\nnext command\r\n")
+            .await
+            .unwrap();
+        assert_eq!(wire.line(10, SOON).await.unwrap(), b"login");
+        let (_io, heard) = wire.into_parts();
+        assert_eq!(heard, b"next command\r\n");
+    }
+}

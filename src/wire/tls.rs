@@ -1,0 +1,152 @@
+//! Whose certificates we believe, and the certificate we show to local clients.
+//!
+//! There is no way to switch the checks off; `ca_file` only adds roots. TLS 1.2 and 1.3, nothing older (RFC 8997).
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_platform_verifier::Verifier;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// The roots by which servers are believed, shared by every upstream connection so that sessions resume.
+#[derive(Clone)]
+pub struct Trust {
+    config: Arc<ClientConfig>,
+}
+
+/// The certificate and key that local clients see.
+#[derive(Clone)]
+pub struct LocalTls {
+    config: Arc<ServerConfig>,
+}
+
+/// Makes the one crypto library the default of this process. Calling it again changes nothing.
+pub fn choose_crypto() {
+    // An error only says that a default is there already.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+}
+
+impl Trust {
+    /// Believes the system's roots (`SSL_CERT_FILE` honoured) and those in `ca_file`, a PEM file.
+    ///
+    /// A system without any roots falls back to Mozilla's list, which is logged.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let extra = ca_file
+            .map(read_certificates)
+            .transpose()?
+            .unwrap_or_default();
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        let config = match Verifier::new_with_extra_roots(extra.iter().cloned(), provider) {
+            Ok(verifier) => builder
+                .dangerous() // The name is rustls's; the verifier is the platform's own full check.
+                .with_custom_certificate_verifier(Arc::new(verifier))
+                .with_no_client_auth(),
+            Err(error) => {
+                tracing::warn!(%error, "the system has no certificate roots; using the built-in Mozilla list");
+                let mut roots = RootCertStore {
+                    roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+                };
+                roots.add_parsable_certificates(extra);
+                builder.with_root_certificates(roots).with_no_client_auth()
+            }
+        };
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// Returns the settings for a client that brings its own transport, such as the token endpoint's.
+    pub fn client_config(&self) -> ClientConfig {
+        ClientConfig::clone(&self.config)
+    }
+
+    pub(super) fn connector(&self) -> TlsConnector {
+        TlsConnector::from(Arc::clone(&self.config))
+    }
+}
+
+impl LocalTls {
+    /// Reads a certificate chain and its key from PEM files.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, String> {
+        let chain = read_certificates(certificate)?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+            format!(
+                "could not read a private key from {}: {error}",
+                key.display()
+            )
+        })?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?
+            .with_no_client_auth()
+            .with_single_cert(chain, private)
+            .map_err(|error| {
+                format!(
+                    "{} and {} do not go together: {error}",
+                    certificate.display(),
+                    key.display()
+                )
+            })?;
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config))
+    }
+}
+
+/// Reads the name a certificate must carry: a DNS name or an IP address, as configured.
+pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, String> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    ServerName::try_from(bare.to_owned())
+        .map_err(|_| format!("{host} is no host name a certificate could carry"))
+}
+
+/// Words a failed handshake so that it says what to do.
+pub(super) fn explain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    if text.contains("UnknownIssuer") {
+        return format!(
+            "{text}; if this server's certificate comes from a private authority, name it in `ca_file`"
+        );
+    }
+    if text.contains("NotValidForName") {
+        return format!("{text}; `server_address` must be a name that the certificate carries");
+    }
+    if text.contains("InvalidContentType") || text.contains("corrupt message") {
+        return format!(
+            "{text}; the port does not begin with TLS, perhaps it wants `server_starttls = True`"
+        );
+    }
+    text
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem =
+        fs::read(path).map_err(|error| format!("could not read {}: {error}", path.display()))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| {
+            format!(
+                "could not read certificates from {}: {error}",
+                path.display()
+            )
+        })?;
+    if certificates.is_empty() {
+        return Err(format!("{} holds no PEM certificate", path.display()));
+    }
+    Ok(certificates)
+}
