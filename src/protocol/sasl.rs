@@ -1,1 +1,468 @@
-//! SASL messages: PLAIN and LOGIN in, XOAUTH2 and OAUTHBEARER out.
+//! SASL messages: PLAIN and LOGIN in from a client, XOAUTH2 and OAUTHBEARER out to a server.
+//!
+//! Pure: knows neither lines nor prompts of the protocol that carries the messages. What holds a secret is wiped when
+//! dropped and prints as `***`.
+
+use std::fmt;
+
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::{DecodePaddingMode, Engine};
+use zeroize::Zeroizing;
+
+use crate::protocol::Identity;
+use crate::said::Said;
+use crate::secret::{AccessToken, Password};
+
+/// The prompt for the user name in a LOGIN exchange: `Username:` in base64.
+pub const USER_PROMPT: &str = "VXNlcm5hbWU6";
+
+/// The prompt for the password in a LOGIN exchange: `Password:` in base64.
+pub const PASSWORD_PROMPT: &str = "UGFzc3dvcmQ6";
+
+/// The longest user name, in bytes: 64 for the local part, an at sign, 255 for the domain.
+const MAX_USER: usize = 320;
+
+/// The longest password, in bytes.
+const MAX_PASSWORD: usize = 1024;
+
+/// The shortest run of token characters that is compared with our secrets when a server speaks.
+const TELLING: usize = 16;
+
+/// Base64 as clients write it: with, without or with too little padding.
+const TOLERANT: GeneralPurpose = GeneralPurpose::new(
+    &ALPHABET,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Why something a client sent makes no sense; fit to be shown to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Nonsense(pub &'static str);
+
+/// What a client logs in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user name: UTF-8, 1 to 320 bytes, no blanks or control bytes.
+    pub user: String,
+    /// The password: up to 1,024 bytes, possibly none, without NUL, CR and LF.
+    pub password: Password,
+}
+
+/// Reads a PLAIN message in base64 (RFC 4616): authorization identity, NUL, user, NUL, password.
+///
+/// The authorization identity must be empty or the user: nobody acts for somebody else here.
+pub fn plain(line: &[u8]) -> Result<Credentials, Nonsense> {
+    let message = unbase64(line)?;
+    let mut parts = message.split(|&byte| byte == 0);
+    let (Some(acts_for), Some(name), Some(word), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Nonsense(
+            "a PLAIN message has two NUL bytes: before and behind the user name",
+        ));
+    };
+    if !acts_for.is_empty() && acts_for != name {
+        return Err(Nonsense(
+            "the authorization identity must be empty or the user name",
+        ));
+    }
+    Ok(Credentials {
+        user: user(name)?,
+        password: password(word)?,
+    })
+}
+
+/// Reads the user name of a LOGIN exchange, in base64.
+pub fn login_user(line: &[u8]) -> Result<String, Nonsense> {
+    user(&unbase64(line)?)
+}
+
+/// Reads the password of a LOGIN exchange, in base64.
+pub fn login_password(line: &[u8]) -> Result<Password, Nonsense> {
+    password(&unbase64(line)?)
+}
+
+/// Checks a user name as it came: UTF-8, 1 to 320 bytes, no blanks or control bytes.
+pub fn user(name: &[u8]) -> Result<String, Nonsense> {
+    if name.is_empty() {
+        return Err(Nonsense("the user name is empty"));
+    }
+    if name.len() > MAX_USER {
+        return Err(Nonsense("the user name is longer than 320 bytes"));
+    }
+    if name.iter().any(|&byte| byte < 0x21 || byte == 0x7f) {
+        return Err(Nonsense(
+            "the user name holds a blank or a control character",
+        ));
+    }
+    String::from_utf8(name.to_vec()).map_err(|_| Nonsense("the user name is not UTF-8"))
+}
+
+/// Checks a password as it came, in whatever encoding: at most 1,024 bytes without NUL, CR and LF; none is allowed, so
+/// that the refusal can say so.
+pub fn password(word: &[u8]) -> Result<Password, Nonsense> {
+    if word.len() > MAX_PASSWORD {
+        return Err(Nonsense("the password is longer than 1,024 bytes"));
+    }
+    if word.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
+        return Err(Nonsense("the password holds a NUL or a line end"));
+    }
+    Ok(Password::new(word.to_vec()))
+}
+
+/// Decodes base64 as clients write it: blanks behind it and missing padding do no harm, `=` alone is the empty message
+/// (RFC 4954 section 4).
+pub fn unbase64(line: &[u8]) -> Result<Zeroizing<Vec<u8>>, Nonsense> {
+    match line.trim_ascii_end() {
+        b"=" => Ok(Zeroizing::default()),
+        text => TOLERANT
+            .decode(text)
+            .map(Zeroizing::new)
+            .map_err(|_| Nonsense("this is not base64")),
+    }
+}
+
+/// How a token is shown to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// Google's and Microsoft's own, before there was a standard.
+    Xoauth2,
+    /// RFC 7628.
+    Oauthbearer,
+}
+
+impl Mechanism {
+    /// Chooses from what a server offers. Exchange hides or offers only XOAUTH2, so that is tried where neither is seen.
+    pub fn choose<T: AsRef<str>>(offered: &[T]) -> Self {
+        let offers = |name| {
+            offered
+                .iter()
+                .any(|word| word.as_ref().eq_ignore_ascii_case(name))
+        };
+        if offers("OAUTHBEARER") && !offers("XOAUTH2") {
+            Self::Oauthbearer
+        } else {
+            Self::Xoauth2
+        }
+    }
+
+    /// Returns the name as it is said to the server.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Xoauth2 => "XOAUTH2",
+            Self::Oauthbearer => "OAUTHBEARER",
+        }
+    }
+
+    /// Returns the line that answers an error challenge, whereupon the server says its definite no.
+    pub fn concession(self) -> &'static str {
+        match self {
+            Self::Xoauth2 => "",
+            // RFC 7628 section 3.2.3: a single 0x01.
+            Self::Oauthbearer => "AQ==",
+        }
+    }
+
+    /// Words the login. Refuses a user name that could break out of the message.
+    pub fn message<'a>(self, identity: &Identity<'a>) -> Result<Message<'a>, Nonsense> {
+        let name = identity.user;
+        if name.is_empty() || name.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
+            return Err(Nonsense(
+                "the user name for the mail server is empty or holds a control character",
+            ));
+        }
+        let token = identity.token.reveal();
+        // Room for all of it at once: growing would leave a copy of the token behind.
+        let room = token.len() + 3 * name.len() + identity.host.len() + 64;
+        let mut text = Zeroizing::new(String::with_capacity(room));
+        match self {
+            Self::Xoauth2 => {
+                text.push_str("user=");
+                text.push_str(name);
+            }
+            Self::Oauthbearer => {
+                text.push_str("n,a=");
+                for c in name.chars() {
+                    // A saslname of RFC 5801 section 4.
+                    match c {
+                        ',' => text.push_str("=2C"),
+                        '=' => text.push_str("=3D"),
+                        _ => text.push(c),
+                    }
+                }
+                text.push_str(",\u{1}host=");
+                text.push_str(identity.host);
+                text.push_str("\u{1}port=");
+                text.push_str(&identity.port.to_string());
+            }
+        }
+        text.push_str("\u{1}auth=Bearer ");
+        text.push_str(token);
+        text.push_str("\u{1}\u{1}");
+        Ok(Message {
+            base64: Zeroizing::new(STANDARD.encode(text.as_bytes())),
+            token: identity.token,
+        })
+    }
+}
+
+/// A login message for a server. Prints as `***` and is wiped when dropped.
+pub struct Message<'a> {
+    base64: Zeroizing<String>,
+    token: &'a AccessToken,
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Message<'_> {
+    /// Returns the message in base64, for the one line that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.base64
+    }
+
+    /// Takes down what the server says to it, without our own secrets if it echoes them.
+    pub fn heard(&self, text: impl AsRef<[u8]>) -> Said {
+        let said = Said::new(text);
+        let fit = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+        let mut out = String::with_capacity(said.as_str().len());
+        let mut rest = said.as_str();
+        while let Some(first) = rest.chars().next() {
+            let end = rest.find(|c| fit(c) != fit(first)).unwrap_or(rest.len());
+            let (run, behind) = rest.split_at(end);
+            rest = behind;
+            let known = run.trim_end_matches('.');
+            let ours = known.len() >= TELLING
+                && [self.base64.as_str(), self.token.reveal()]
+                    .iter()
+                    .any(|secret| secret.contains(known) || known.contains(secret));
+            out.push_str(if ours { "***" } else { run });
+        }
+        Said::new(out)
+    }
+
+    /// Decodes an error challenge: RFC 7628 section 3.2.2 JSON in base64, or whatever the server sent instead.
+    pub fn explain(&self, challenge: &[u8]) -> Said {
+        let decoded = unbase64(challenge).unwrap_or_else(|_| Zeroizing::new(challenge.to_vec()));
+        let fields = match serde_json::from_slice::<serde_json::Value>(&decoded) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ if std::str::from_utf8(&decoded).is_ok() => return self.heard(&*decoded),
+            _ => return self.heard(challenge),
+        };
+        let told: Vec<String> = ["status", "error", "error_description", "scope"]
+            .iter()
+            .filter_map(|&key| match fields.get(key)? {
+                serde_json::Value::String(text) if text.is_empty() => None,
+                serde_json::Value::String(text) => Some(format!("{key} {text}")),
+                serde_json::Value::Number(number) => Some(format!("{key} {number}")),
+                _ => None,
+            })
+            .collect();
+        if told.is_empty() {
+            self.heard(&*decoded)
+        } else {
+            self.heard(told.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn b64(bytes: &[u8]) -> Vec<u8> {
+        STANDARD.encode(bytes).into_bytes()
+    }
+
+    fn accepted(message: &[u8]) -> (String, Vec<u8>) {
+        let found = plain(&b64(message)).unwrap();
+        (found.user, found.password.reveal().clone())
+    }
+
+    #[test]
+    fn plain_gives_user_and_password_in_any_encoding() {
+        let u = || "u@example.org".to_owned();
+        assert_eq!(accepted(b"\0u@example.org\0pw"), (u(), b"pw".to_vec()));
+        assert_eq!(
+            accepted(b"u@example.org\0u@example.org\0p w"),
+            (u(), b"p w".to_vec())
+        );
+        assert_eq!(
+            accepted(b"\0u@example.org\0p\xe4ss"),
+            (u(), b"p\xe4ss".to_vec())
+        );
+        assert_eq!(
+            accepted("\0jürgen@example.org\0pä€".as_bytes()),
+            ("jürgen@example.org".into(), "pä€".into())
+        );
+        assert_eq!(accepted(b"\0u@example.org\0"), (u(), Vec::new()));
+        let longest = [&b"\0"[..], &[b'u'; 320], b"\0", &[b'p'; 1024]].concat();
+        assert_eq!(accepted(&longest).1.len(), 1024);
+    }
+
+    #[test]
+    fn plain_refuses_what_it_cannot_mean() {
+        let too_long = [&b"\0"[..], &[b'u'; 321], b"\0p"].concat();
+        let too_much = [&b"\0u\0"[..], &[b'p'; 1025]].concat();
+        for bad in [
+            &b""[..],
+            b"u pw",
+            b"u\0pw",
+            b"\0u\0pw\0",
+            b"\0u\0p\0w",
+            b"\0\0pw",
+            b"other\0u\0pw",
+            b"\0u v\0pw",
+            b"\0u\r\nx\0pw",
+            b"\0u\x7f\0pw",
+            b"\0u\xe4\0pw",
+            b"\0u\0p\nw",
+            b"\0u\0p\rw",
+            &too_long,
+            &too_much,
+        ] {
+            assert!(plain(&b64(bad)).is_err(), "{bad:?}");
+        }
+        for bad in [&b"*"[..], b"!", b"AHUAcHc\xff", b"AHU AcHc=", b"A"] {
+            assert!(plain(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn base64_is_read_as_clients_write_it() {
+        for line in [
+            &b"AHUAcHc="[..],
+            b"AHUAcHc",
+            b"AHUAcHc=  ",
+            b"AHUAcHc \t",
+            b"AHUAcHc=\r",
+        ] {
+            assert_eq!(plain(line).unwrap().user, "u", "{line:?}");
+        }
+        assert_eq!(login_user(b"dUBleGFtcGxlLm9yZw").unwrap(), "u@example.org");
+        assert_eq!(login_password(b"cHc").unwrap().reveal(), b"pw");
+        assert!(login_password(b"").unwrap().reveal().is_empty());
+        assert!(login_password(b"=").unwrap().reveal().is_empty());
+        assert!(login_user(b"").is_err());
+        assert!(login_user(b"*").is_err());
+        assert_eq!(USER_PROMPT.as_bytes(), b64(b"Username:"));
+        assert_eq!(PASSWORD_PROMPT.as_bytes(), b64(b"Password:"));
+    }
+
+    fn worded(mechanism: Mechanism, user: &str) -> String {
+        let token = AccessToken::parse("ya29.abc").unwrap();
+        let identity = Identity {
+            user,
+            token: &token,
+            host: "imap.example.org",
+            port: 993,
+        };
+        let message = mechanism.message(&identity).unwrap();
+        String::from_utf8(STANDARD.decode(message.reveal()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn tokens_are_worded_as_the_mechanism_wants() {
+        assert_eq!(
+            worded(Mechanism::Xoauth2, "u@example.org"),
+            "user=u@example.org\u{1}auth=Bearer ya29.abc\u{1}\u{1}"
+        );
+        assert_eq!(
+            worded(Mechanism::Oauthbearer, "a=b,c@example.org"),
+            "n,a=a=3Db=2Cc@example.org,\u{1}host=imap.example.org\u{1}port=993\u{1}auth=Bearer ya29.abc\u{1}\u{1}"
+        );
+    }
+
+    #[test]
+    fn user_names_cannot_break_out_of_the_message() {
+        let token = AccessToken::parse("t").unwrap();
+        for user in ["", "u\u{1}auth=Bearer x", "u\r\nx", "u\0"] {
+            let identity = Identity {
+                user,
+                token: &token,
+                host: "h",
+                port: 1,
+            };
+            for mechanism in [Mechanism::Xoauth2, Mechanism::Oauthbearer] {
+                assert!(mechanism.message(&identity).is_err(), "{user:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_server_decides_the_mechanism() {
+        use Mechanism::{Oauthbearer, Xoauth2};
+        assert_eq!(Mechanism::choose(&["PLAIN", "XOAUTH2"]), Xoauth2);
+        assert_eq!(Mechanism::choose(&["OAUTHBEARER", "xoauth2"]), Xoauth2);
+        assert_eq!(Mechanism::choose(&["PLAIN", "oauthbearer"]), Oauthbearer);
+        assert_eq!(Mechanism::choose(&["PLAIN"]), Xoauth2);
+        assert_eq!(Mechanism::choose::<String>(&[]), Xoauth2);
+    }
+
+    #[test]
+    fn error_challenges_are_decoded() {
+        let token = AccessToken::parse("ya29.a-rather-long-token").unwrap();
+        let identity = Identity {
+            user: "u",
+            token: &token,
+            host: "h",
+            port: 1,
+        };
+        let message = Mechanism::Xoauth2.message(&identity).unwrap();
+        let explain = |challenge: &[u8]| message.explain(challenge).as_str().to_owned();
+        assert_eq!(
+            explain(b"eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ=="),
+            "status 400, scope https://mail.google.com/"
+        );
+        assert_eq!(explain(&b64(br#"{"status":401}"#)), "status 401");
+        assert_eq!(explain(&b64(br#"{"x":1}"#)), r#"{"x":1}"#);
+        assert_eq!(explain(&b64(b"[1]")), "[1]");
+        assert_eq!(explain(&b64(b"no json\r\n")), "no json");
+        assert_eq!(explain(b"Not base64 at all"), "Not base64 at all");
+        assert_eq!(explain(&b64(b"\xff\xfe")), "//4=");
+        assert_eq!(explain(b""), "");
+        assert_eq!(Mechanism::Xoauth2.concession(), "");
+        assert_eq!(Mechanism::Oauthbearer.concession(), "AQ==");
+    }
+
+    #[test]
+    fn secrets_never_show() {
+        let token = AccessToken::parse("ya29.a-rather-long-token").unwrap();
+        let identity = Identity {
+            user: "u@example.org",
+            token: &token,
+            host: "h",
+            port: 1,
+        };
+        let message = Mechanism::Xoauth2.message(&identity).unwrap();
+        assert_eq!(format!("{message:?}"), "***");
+        let whole = format!("BAD unknown command {} [host]", message.reveal());
+        assert_eq!(
+            message.heard(whole).as_str(),
+            "BAD unknown command *** [host]"
+        );
+        let part: String = message.reveal().chars().take(24).collect();
+        assert_eq!(
+            message.heard(format!("bad: {part}...")).as_str(),
+            "bad: ***"
+        );
+        assert_eq!(
+            message.heard("token 'ya29.a-rather-long-token'").as_str(),
+            "token '***'"
+        );
+        assert_eq!(
+            message
+                .heard("see https://aka.ms/smtp_auth_disabled")
+                .as_str(),
+            "see https://aka.ms/smtp_auth_disabled"
+        );
+        let found = plain(b"AHUAc2VjcmV0").unwrap();
+        assert!(!format!("{found:?}").contains("secret"));
+    }
+}
