@@ -1,0 +1,35 @@
+//! The program between real clients and real servers.
+//!
+//! Dovecot, Postfix and oidc-provider are started from what is installed, on free loopback ports, in directories that
+//! vanish afterwards; curl, swaks, msmtp, mbsync, fetchmail, Python, PHP and a second Postfix are the clients. The mail
+//! servers accept XOAUTH2 and OAUTHBEARER only and ask the OAuth2 server about every token.
+//!
+//! A test whose programs are not installed says so in one line and passes; with `CI=true` it fails. `.ci/run` installs
+//! what is needed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "a test that meets the unexpected shall stop there"
+)]
+// The clients that need all of it come as the program learns to serve them.
+#![allow(dead_code, reason = "written ahead of the tests that use it")]
+
+mod browser;
+mod ca;
+mod client;
+mod daemon;
+mod dovecot;
+mod installed;
+mod log;
+mod oidc;
+mod ports;
+mod postfix;
+mod proxy;
+mod stage;
+
+mod servers_alone;

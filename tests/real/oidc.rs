@@ -1,0 +1,129 @@
+//! The OAuth2 server: oidc-provider from npm, run by `oidc/server.mjs`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::daemon::Daemon;
+use crate::installed;
+
+/// How the OAuth2 server behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manners {
+    /// How long access tokens live, in seconds.
+    pub(crate) access_seconds: u32,
+    /// How many characters an access token has.
+    pub(crate) token_length: usize,
+    /// Whether it is a bare OAuth2 server: no discovery document, no scopes or tokens about identity.
+    pub(crate) plain: bool,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            access_seconds: 3600,
+            token_length: 43,
+            plain: false,
+        }
+    }
+}
+
+/// The running OAuth2 server.
+#[derive(Debug)]
+pub(crate) struct Oidc {
+    daemon: Daemon,
+    /// Its port on loopback, plain HTTP.
+    pub(crate) port: u16,
+    plain: bool,
+}
+
+impl Oidc {
+    /// Starts it and waits until it listens.
+    pub(crate) async fn start(folder: &Path, manners: Manners) -> Self {
+        let settings = json!({
+            "accessSeconds": manners.access_seconds,
+            "tokenLength": manners.token_length,
+            "plain": manners.plain,
+        });
+        let mut command = installed::command("node");
+        command
+            .arg("server.mjs")
+            .arg(settings.to_string())
+            .current_dir(installed::oidc_folder());
+        let daemon = Daemon::start("oidc-provider", &command, &folder.join("oidc.log"));
+        let port = daemon
+            .printed
+            .find("oidc-provider's port", |line| event(line)?["port"].as_u64())
+            .await;
+        Self {
+            daemon,
+            port: u16::try_from(port).unwrap(),
+            plain: manners.plain,
+        }
+    }
+
+    /// Returns the address of an endpoint, such as `token`.
+    pub(crate) fn url(&self, endpoint: &str) -> String {
+        format!("http://localhost:{}/{endpoint}", self.port)
+    }
+
+    /// Returns what happened at the token endpoint so far: one object a request.
+    pub(crate) fn grants(&self) -> Vec<Value> {
+        let text = self.daemon.printed.text();
+        text.lines()
+            .filter_map(event)
+            .filter(|event| event.get("grant").is_some())
+            .collect()
+    }
+
+    /// Returns how many requests of one grant type the token endpoint has answered, all of them with success.
+    pub(crate) fn granted(&self, grant: &str) -> usize {
+        let asked: Vec<Value> = self
+            .grants()
+            .into_iter()
+            .filter(|event| event["grant"] == grant)
+            .collect();
+        for event in &asked {
+            assert_eq!(event["status"], 200, "a token request was refused: {event}");
+        }
+        asked.len()
+    }
+
+    /// Returns the settings of an account that the application's own credentials open.
+    pub(crate) fn application(&self, user: &str) -> String {
+        format!(
+            "[{user}]\n\
+             token_url = {}\n\
+             oauth2_scope = mail.imap mail.pop mail.smtp\n\
+             oauth2_flow = client_credentials\n\
+             client_id = application\n\
+             client_secret = application-secret\n\n",
+            self.url("token"),
+        )
+    }
+
+    /// Returns the settings of an account whose owner must consent; the browser comes back to `callback` on loopback.
+    pub(crate) fn person(&self, user: &str, callback: u16) -> String {
+        let scope = if self.plain {
+            "mail.imap mail.pop mail.smtp"
+        } else {
+            "openid offline_access mail.imap mail.pop mail.smtp"
+        };
+        format!(
+            "[{user}]\n\
+             permission_url = {}\n\
+             token_url = {}\n\
+             oauth2_scope = {scope}\n\
+             redirect_uri = http://localhost:{callback}\n\
+             client_id = mail-program\n\
+             client_secret = program+secret/with=odd&signs%20\n\n",
+            self.url("auth"),
+            self.url("token"),
+        )
+    }
+}
+
+/// Reads one printed line, if it is an event and not a warning.
+fn event(line: &str) -> Option<Value> {
+    serde_json::from_str(line).ok()
+}
