@@ -1,3 +1,7 @@
-//! The program: command line to commands, and the exit code.
+//! The program: command line to commands, and the exit code. Nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    emailproxy::commands::main()
+}

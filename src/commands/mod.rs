@@ -1,1 +1,287 @@
-//! To be built.
+//! What a person can type. The only room that prints.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+
+mod authorize;
+mod logging;
+mod logs;
+pub mod run;
+mod status;
+
+/// The program's command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "emailproxy",
+    version,
+    about = "Lets mail programs that know only user and password work with providers that accept only OAuth2",
+    long_about = "emailproxy listens on local SMTP, IMAP and POP3 ports, takes the plain user + password login of a \
+                  mail program, obtains or refreshes the OAuth2 token of that account, logs in at the provider with \
+                  XOAUTH2 or OAUTHBEARER, and then relays.\n\nWithout a command the proxy runs (`emailproxy run`).",
+    after_help = "Begin with `emailproxy register`, which writes a configuration file; then `emailproxy run`.",
+    args_conflicts_with_subcommands = true
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy
+    Run(RunArgs),
+    /// Sign an account in: show the address to visit and wait for the consent
+    Authorize(AuthorizeArgs),
+    /// Show the running proxy's last log lines
+    Logs(LogsArgs),
+    /// Show the running proxy's services and accounts
+    Status(StatusArgs),
+}
+
+/// Which configuration file is meant.
+#[derive(Args, Clone, Debug, Default)]
+struct Where {
+    /// The configuration file; otherwise ./emailproxy.ini, ./emailproxy.config, the user's configuration directory and
+    /// /etc/emailproxy/ are looked through
+    #[arg(long, value_name = "FILE", env = "EMAILPROXY_CONFIG_FILE")]
+    config_file: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct RunArgs {
+    #[command(flatten)]
+    config: Where,
+
+    /// Where tokens are kept; by default emailproxy.tokens.json in the directory of `STATE_DIRECTORY` or beside the configuration file. A
+    /// cache file of email-oauth2-proxy is taken over and kept with the ending .bak
+    #[arg(long, value_name = "FILE")]
+    cache_store: Option<PathBuf>,
+
+    /// Write the log to this file too, beginning a new one at 32 MiB and keeping the last ten
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+
+    /// Log each step (never credentials or tokens); SIGUSR1 switches this on and off while running
+    #[arg(long)]
+    debug: bool,
+
+    /// Do not listen for the browser's return after a consent: the final address is pasted here or into `emailproxy
+    /// authorize`
+    #[arg(long)]
+    external_auth: bool,
+
+    /// Listen for the browser's return; this is the default here, and the flag wins over --external-auth
+    #[arg(long)]
+    local_server_auth: bool,
+
+    /// Accepted for old unit files; there never is a graphical interface
+    #[arg(long)]
+    no_gui: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Args, Clone, Debug)]
+struct AuthorizeArgs {
+    /// The account, as the mail program names it
+    account: String,
+
+    #[command(flatten)]
+    config: Where,
+
+    /// Where tokens are kept, if not at the default place; needed only while no proxy runs
+    #[arg(long, value_name = "FILE")]
+    cache_store: Option<PathBuf>,
+
+    /// Do not listen for the browser's return: paste the final address
+    #[arg(long)]
+    external_auth: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+struct LogsArgs {
+    /// Go on with new lines until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+
+    #[command(flatten)]
+    config: Where,
+}
+
+#[derive(Args, Clone, Debug)]
+struct StatusArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    config: Where,
+}
+
+/// Runs the program: reads the command line, does what it says, and returns the exit code.
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let done = match line.command.unwrap_or(Command::Run(line.run)) {
+        Command::Run(args) => run::run(&args),
+        Command::Authorize(args) => authorize::authorize(&args),
+        Command::Logs(args) => logs::logs(&args),
+        Command::Status(args) => status::status(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Where {
+    /// Finds the configuration file.
+    fn find(&self) -> anyhow::Result<PathBuf> {
+        if let Some(given) = &self.config_file {
+            return Ok(given.clone());
+        }
+        let places = usual_places();
+        if let Some(found) = places.iter().find(|place| place.is_file()) {
+            return Ok(found.clone());
+        }
+        let listed: Vec<String> = places
+            .iter()
+            .map(|place| place.display().to_string())
+            .collect();
+        anyhow::bail!(
+            "no configuration file found; looked for {}. Write one with `emailproxy register`, or name it with \
+             --config-file",
+            listed.join(", ")
+        )
+    }
+
+    /// Finds and reads the configuration file; complaints are printed, all of them.
+    fn read(&self) -> anyhow::Result<Config> {
+        let path = self.find()?;
+        read_config(&path)
+    }
+}
+
+fn usual_places() -> Vec<PathBuf> {
+    let mut places = vec![
+        PathBuf::from("emailproxy.ini"),
+        PathBuf::from("emailproxy.config"),
+    ];
+    let own = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")));
+    for directory in own
+        .into_iter()
+        .map(|own| own.join("emailproxy"))
+        .chain([PathBuf::from("/etc/emailproxy")])
+    {
+        places.push(directory.join("emailproxy.ini"));
+        places.push(directory.join("emailproxy.config"));
+    }
+    places
+}
+
+fn read_config(path: &Path) -> anyhow::Result<Config> {
+    Config::read(path).map_err(|complaints| {
+        for complaint in &complaints {
+            complain(&complaint.to_string());
+        }
+        let count = complaints.len();
+        anyhow::anyhow!(
+            "{} has {count} error(s), nothing was started",
+            path.display()
+        )
+    })
+}
+
+/// Returns where tokens are kept.
+fn store_path(given: Option<&Path>, config: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    if let Some(state) = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty()) {
+        return Ok(Path::new(&state).join("emailproxy.tokens.json"));
+    }
+    let whole = config
+        .canonicalize()
+        .with_context(|| format!("could not find {}", config.display()))?;
+    let beside = whole.parent().unwrap_or(Path::new("/"));
+    Ok(beside.join("emailproxy.tokens.json"))
+}
+
+/// Starts the runtime on which everything waits.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")
+}
+
+#[expect(clippy::print_stderr, reason = "this is where commands talk to people")]
+fn complain(text: &str) {
+    eprintln!("emailproxy: {text}");
+}
+
+#[expect(clippy::print_stdout, reason = "this is where commands talk to people")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Hears the lines that a person pastes into the terminal; blank ones are left out.
+fn pasted_lines() -> mpsc::Receiver<String> {
+    let (send, receive) = mpsc::channel(4);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            let Ok(line) = line else { return };
+            if !line.trim().is_empty() && send.blocking_send(line.trim().to_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    receive
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_without_a_command_mean_run() {
+        let line = CommandLine::parse_from([
+            "emailproxy",
+            "--no-gui",
+            "--config-file",
+            "x",
+            "--external-auth",
+        ]);
+        assert!(line.command.is_none());
+        assert!(line.run.no_gui && line.run.external_auth);
+        assert_eq!(line.run.config.config_file.as_deref(), Some(Path::new("x")));
+    }
+}

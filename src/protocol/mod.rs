@@ -141,12 +141,17 @@ pub enum Farewell {
 }
 
 /// One protocol's part of the story. The session calls in the order of the methods; state lives between calls.
-pub trait Dialogue: Send + Sized {
+pub trait Dialogue: Send + Sync + Sized + 'static {
     /// The protocol's name, for messages.
     const NAME: &'static str;
 
     /// Begins with a client of whom nothing is known.
     fn new() -> Self;
+
+    /// Returns what is offered while the upstream has never been reached: no more than any such server knows.
+    fn cautious_offer() -> Offer {
+        Offer::default()
+    }
 
     /// Greets the client. Called once, before anything is heard (also where TLS came first).
     fn greet(

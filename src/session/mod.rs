@@ -1,1 +1,216 @@
-//! To be built.
+//! One client connection from accept to last byte. Read this first.
+//!
+//! [`serve`] hears a login, [`admit`] finds its token and logs in at the provider, [`splice`] relays. This is the one
+//! place where mail and tokens meet; it parses nothing itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::accounts::Accounts;
+use crate::config::{Config, Service, Upstream};
+use crate::protocol::{Dialogue, Farewell, Heard, Identity, Local, Login, Welcome};
+use crate::refusal::{Fault, Refusal};
+use crate::wire::tls::LocalTls;
+use crate::wire::{Lost, Wire};
+
+pub mod listener;
+mod sniff;
+pub mod splice;
+pub mod upstream;
+mod visit;
+
+use splice::splice;
+use upstream::Upstreams;
+pub use visit::{Step, Visit};
+
+/// How long a client may take from connecting, or from its last refused login, to a complete login. Our own waiting for
+/// consent does not count.
+const LOGIN_TIME: Duration = Duration::from_secs(180);
+
+/// How many logins one connection may try before it is shown out; a provider's trouble does not count.
+const MAX_FAULTS: usize = 3;
+
+/// How many logins one connection may try at all.
+const MAX_LOGINS: usize = 20;
+
+/// What a session of a service needs. A reload makes a new one for new sessions.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The service.
+    pub service: Service,
+    /// How clients come in.
+    pub door: Door,
+    /// Who may log in.
+    pub accounts: Arc<Accounts>,
+    /// How servers are reached.
+    pub upstreams: Arc<Upstreams>,
+    /// Every server the service may lead to.
+    pub servers: Vec<Upstream>,
+    /// Becomes true when the proxy goes down.
+    pub stop: tokio::sync::watch::Receiver<bool>,
+}
+
+/// How clients come in.
+#[derive(Clone, Debug)]
+pub enum Door {
+    /// In plain text.
+    Plain,
+    /// With TLS from the first byte.
+    Implicit(LocalTls),
+    /// With TLS by STARTTLS or STLS before a login.
+    StartTls(LocalTls),
+}
+
+/// Serves one client: hear a login, find its token, log in at the provider, then get out of the way.
+pub async fn serve<D: Dialogue>(
+    mut client: Wire,
+    desk: &Desk,
+    visit: &mut Visit,
+) -> Result<(), Lost> {
+    let mut starttls = None;
+    match &desk.door {
+        Door::Plain => {}
+        Door::StartTls(tls) => starttls = Some(tls),
+        Door::Implicit(tls) => {
+            visit.enter(Step::LocalTls);
+            client = client.accept_tls(tls).await?;
+        }
+    }
+    visit.enter(Step::Greeting);
+    let offer = desk.upstreams.offer::<D>(&desk.servers).await;
+    let mut dialogue = D::new();
+    client.set_deadline(Some(Instant::now() + LOGIN_TIME));
+    dialogue
+        .greet(
+            &mut client,
+            &Local {
+                offer: &offer,
+                starttls: starttls.is_some(),
+            },
+        )
+        .await?;
+    visit.enter(Step::Login);
+    let first = tokio::select! {
+        first = sniff::stranger(&mut client) => first,
+        () = desk.stopping() => return D::farewell(&mut client, Farewell::ShuttingDown).await,
+    };
+    match first {
+        Ok(None) => {}
+        Ok(Some(why)) => {
+            visit.remark(sniff::advice(why));
+            return D::farewell(&mut client, why).await;
+        }
+        Err(lost) => return part::<D>(client, lost).await,
+    }
+    let mut faults = 0;
+    for _ in 0..MAX_LOGINS {
+        let local = Local {
+            offer: &offer,
+            starttls: starttls.is_some(),
+        };
+        let heard = tokio::select! {
+            heard = dialogue.hear(&mut client, &local) => heard,
+            () = desk.stopping() => return D::farewell(&mut client, Farewell::ShuttingDown).await,
+        };
+        let login = match heard {
+            Ok(Heard::Login(login)) => login,
+            Ok(Heard::StartTls) => {
+                let Some(tls) = starttls.take() else {
+                    return Err(Lost::Closed);
+                };
+                visit.enter(Step::LocalTls);
+                client = client.accept_tls(tls).await?;
+                visit.enter(Step::Login);
+                continue;
+            }
+            Ok(Heard::Left) => return Ok(()),
+            Ok(Heard::ShownOut(why)) => {
+                visit.remark(why);
+                return Ok(());
+            }
+            Err(lost) => return part::<D>(client, lost).await,
+        };
+        visit.account(&login.user);
+        let admitted = tokio::select! {
+            admitted = admit::<D>(&dialogue, &login, desk, visit) => admitted,
+            () = client.gone() => return Err(Lost::Closed),
+        };
+        match admitted {
+            Ok((server, welcome)) => {
+                visit.enter(Step::Relay);
+                visit.welcomed();
+                client.send(&welcome.0).await?;
+                return splice(client, server, &mut visit.traffic)
+                    .await
+                    .map_err(Lost::from);
+            }
+            Err(refusal) => {
+                visit.refused(&login, &refusal);
+                dialogue.refuse(&mut client, &login, &refusal).await?;
+                if refusal == Refusal::ShuttingDown {
+                    return D::farewell(&mut client, Farewell::ShuttingDown).await;
+                }
+                faults += usize::from(refusal.fault() == Fault::Client);
+                if faults >= MAX_FAULTS {
+                    break;
+                }
+                visit.enter(Step::Login);
+                client.set_deadline(Some(Instant::now() + LOGIN_TIME));
+            }
+        }
+    }
+    D::farewell(&mut client, Farewell::TooManyLogins).await
+}
+
+/// Parts from a client whose conversation was lost, telling it why where it can still hear.
+async fn part<D: Dialogue>(mut client: Wire, lost: Lost) -> Result<(), Lost> {
+    match lost {
+        Lost::TimedOut => D::farewell(&mut client, Farewell::Silent).await?,
+        Lost::TooLong(_) => D::farewell(&mut client, Farewell::TooLong).await?,
+        Lost::Closed | Lost::EarlyBytes | Lost::Tls(_) | Lost::Io(_) => {}
+    }
+    Err(lost)
+}
+
+/// Credentials, account, token, provider: logged in.
+async fn admit<D: Dialogue>(
+    dialogue: &D,
+    login: &Login,
+    desk: &Desk,
+    visit: &mut Visit,
+) -> Result<(Wire, Welcome), Refusal> {
+    visit.enter(Step::Token);
+    let admitted = desk.accounts.token(&login.user, &login.password).await?;
+    let at = Config::upstream(&desk.service, &admitted.settings);
+    visit.enter(Step::Dial);
+    let server = desk.upstreams.dial(at).await?;
+    visit.enter(Step::ServerGreeting);
+    let mut opened = desk.upstreams.open(dialogue, server, at).await?;
+    visit.enter(Step::Authenticate);
+    let identity = Identity {
+        user: &admitted.identity,
+        token: &admitted.token,
+        host: &at.host,
+        port: at.port,
+    };
+    match dialogue.authenticate(&mut opened, identity, login).await {
+        Ok(welcome) => Ok((opened.server, welcome)),
+        Err(refusal) => {
+            if matches!(refusal, Refusal::ServerRefused { .. }) {
+                desk.accounts.refused(&login.user, &admitted.token);
+            }
+            D::leave(opened.server).await;
+            Err(refusal)
+        }
+    }
+}
+
+impl Desk {
+    async fn stopping(&self) {
+        let mut stop = self.stop.clone();
+        // A sender that is gone means the same: nobody runs the proxy any more.
+        drop(stop.wait_for(|stopping| *stopping).await);
+    }
+}

@@ -18,12 +18,15 @@ const WRITE_TIME: Duration = Duration::from_secs(30);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
+/// The most that is kept of what a client sends while it waits for its login, in bytes.
+const MAX_HELD: usize = 64 * 1024;
+
 /// How much is read from the socket at once while lines are being heard, in bytes.
 const CHUNK: usize = 4096;
 
 /// Anything that carries bytes both ways.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+pub trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
 
 /// Why a conversation ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +125,32 @@ impl Wire {
             self.fill(until).await?;
         }
         Ok(self.waiting())
+    }
+
+    /// Waits until more than `seen` bytes are there, without taking them.
+    pub async fn listen_beyond(&mut self, seen: usize, within: Duration) -> Result<&[u8], Lost> {
+        let until = self.until(within);
+        while self.waiting().len() <= seen {
+            self.fill(until).await?;
+        }
+        Ok(self.waiting())
+    }
+
+    /// Returns once the peer has hung up with nothing left to say; keeps what it says meanwhile, up to 64 KiB.
+    ///
+    /// A client that sent everything and then closed its direction still waits for answers, so that does not count.
+    pub async fn gone(&mut self) {
+        let mut chunk = [0_u8; CHUNK];
+        while self.waiting().len() < MAX_HELD {
+            match self.io.read(&mut chunk).await {
+                Ok(0) if !self.waiting().is_empty() => break,
+                Ok(0) | Err(_) => return,
+                Ok(read) => self
+                    .heard
+                    .extend_from_slice(chunk.get(..read).unwrap_or_default()),
+            }
+        }
+        std::future::pending::<()>().await;
     }
 
     /// Takes one line, without its LF or CRLF. `limit` counts the bytes before the line end.

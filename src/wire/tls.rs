@@ -13,13 +13,13 @@ use rustls_platform_verifier::Verifier;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// The roots by which servers are believed, shared by every upstream connection so that sessions resume.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Trust {
     config: Arc<ClientConfig>,
 }
 
 /// The certificate and key that local clients see.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LocalTls {
     config: Arc<ServerConfig>,
 }

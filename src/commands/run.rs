@@ -1,0 +1,451 @@
+//! `emailproxy run`: from a configuration to listening ports, and back again.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use sd_notify::NotifyState;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::{RunArgs, logging, pasted_lines, read_config, runtime, store_path};
+use crate::accounts::{Accounts, Outcome, Setup};
+use crate::config::{Config, LocalTls, Protocol, Service};
+use crate::control::{self, Office, Recent, ServiceState};
+use crate::oauth::Endpoint;
+use crate::protocol::{imap::Imap, pop::Pop, smtp::Smtp};
+use crate::session::listener::{self, Bound};
+use crate::session::upstream::Upstreams;
+use crate::session::{Desk, Door};
+use crate::wire::dial::Proxy;
+use crate::wire::tls::{self, Trust};
+
+/// How long relayed sessions may go on after the proxy was told to stop.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a proxy is started with.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The proven configuration.
+    pub config: Config,
+    /// Where tokens are kept.
+    pub store: PathBuf,
+    /// Whether the final address of a consent is pasted rather than heard.
+    pub external_auth: bool,
+    /// How long relayed sessions may go on after [`Daemon::stop`].
+    pub drain: Duration,
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    launch: Launch,
+    upstreams: Arc<Upstreams>,
+    listening: HashMap<String, Listening>,
+    services: watch::Sender<Vec<ServiceState>>,
+    callbacks: JoinHandle<()>,
+    stop_callbacks: watch::Sender<bool>,
+    draining: Vec<JoinHandle<()>>,
+}
+
+/// One service's sockets and the task that accepts on them.
+#[derive(Debug)]
+struct Listening {
+    asked: (Vec<IpAddr>, u16),
+    addresses: Vec<SocketAddr>,
+    desk: watch::Sender<Arc<Desk>>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// Binds every port, then begins to serve, on the runtime it is called in. Nothing is left behind where something
+    /// cannot be bound.
+    pub fn start(launch: Launch) -> anyhow::Result<Self> {
+        tls::choose_crypto();
+        let (upstreams, endpoint) = reach_out(&launch.config)?;
+        let mut bound = Vec::new();
+        for service in &launch.config.services {
+            bound.push((
+                service.clone(),
+                door(service)?,
+                listener::bind(service).map_err(|why| anyhow!(why))?,
+            ));
+        }
+        let setup = Setup {
+            store: launch.store.clone(),
+            external_auth: launch.external_auth,
+        };
+        let config = Arc::new(launch.config.clone());
+        let accounts = Accounts::open(config, endpoint, setup).map_err(|why| anyhow!(why))?;
+        let (stop_callbacks, mut stopped) = watch::channel(false);
+        let for_web = Arc::clone(&accounts);
+        let callbacks = tokio::spawn(async move {
+            crate::web::serve_callbacks(for_web, async move {
+                drop(stopped.wait_for(|stopping| *stopping).await);
+            })
+            .await;
+        });
+        let mut daemon = Self {
+            accounts,
+            launch,
+            upstreams,
+            listening: HashMap::new(),
+            services: watch::channel(Vec::new()).0,
+            callbacks,
+            stop_callbacks,
+            draining: Vec::new(),
+        };
+        for (service, door, bound) in bound {
+            daemon.open(service, door, bound);
+        }
+        daemon.publish();
+        Ok(daemon)
+    }
+
+    /// Returns each service's section and the addresses it listens at.
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        let services = &self.launch.config.services;
+        let listening = services
+            .iter()
+            .filter_map(|service| self.listening.get(&service.section).map(|at| (service, at)));
+        listening
+            .flat_map(|(service, at)| at.addresses.iter().map(|at| (service.section.clone(), *at)))
+            .collect()
+    }
+
+    /// Shows the services, now and whenever they change.
+    pub fn services(&self) -> watch::Receiver<Vec<ServiceState>> {
+        self.services.subscribe()
+    }
+
+    /// Takes over a new configuration: new services open, removed ones drain, changed ones affect new sessions only.
+    /// Where something new cannot be had, nothing changes.
+    pub fn reload(&mut self, config: Config) -> anyhow::Result<()> {
+        let (upstreams, endpoint) = reach_out(&config)?;
+        upstreams.remember(&self.upstreams);
+        let mut kept = Vec::new();
+        let mut opening = Vec::new();
+        for service in &config.services {
+            let door = door(service)?;
+            let same = self
+                .listening
+                .get(&service.section)
+                .is_some_and(|at| at.asked == place(service));
+            if same {
+                kept.push((service.clone(), door));
+            } else {
+                opening.push((
+                    service.clone(),
+                    door,
+                    listener::bind(service).map_err(|why| anyhow!(why))?,
+                ));
+            }
+        }
+        self.upstreams = upstreams;
+        self.accounts.reload(Arc::new(config.clone()), endpoint);
+        self.launch.config = config;
+        let going: Vec<String> = self
+            .listening
+            .keys()
+            .filter(|section| !kept.iter().any(|(service, _)| service.section == **section))
+            .cloned()
+            .collect();
+        for section in going {
+            self.close(&section);
+        }
+        for (service, door) in kept {
+            if let Some(at) = self.listening.get(&service.section) {
+                let desk = self.desk(service, door, at.stop.subscribe());
+                at.desk.send_replace(Arc::new(desk));
+            }
+        }
+        for (service, door, bound) in opening {
+            self.open(service, door, bound);
+        }
+        self.draining.retain(|task| !task.is_finished());
+        self.publish();
+        Ok(())
+    }
+
+    /// Says goodbye to clients before login, lets relayed sessions finish within the drain time, and ends.
+    pub async fn stop(mut self) {
+        let sections: Vec<String> = self.listening.keys().cloned().collect();
+        for section in sections {
+            self.close(&section);
+        }
+        self.accounts.close(self.launch.drain).await;
+        self.stop_callbacks.send_replace(true);
+        for task in std::mem::take(&mut self.draining) {
+            // A task that broke down has ended too.
+            drop(task.await);
+        }
+        drop((&mut self.callbacks).await);
+    }
+
+    fn open(&mut self, service: Service, door: Door, bound: Bound) {
+        let (stop, stopped) = watch::channel(false);
+        let section = service.section.clone();
+        let (asked, addresses) = (place(&service), bound.addresses.clone());
+        let desk = self.desk(service, door, stopped.clone());
+        learn(&desk);
+        let (desk, seen) = watch::channel(Arc::new(desk));
+        let task = tokio::spawn(listener::run(bound, seen, stopped, self.launch.drain));
+        self.listening.insert(
+            section,
+            Listening {
+                asked,
+                addresses,
+                desk,
+                stop,
+                task,
+            },
+        );
+    }
+
+    fn close(&mut self, section: &str) {
+        if let Some(at) = self.listening.remove(section) {
+            at.stop.send_replace(true);
+            self.draining.push(at.task);
+        }
+    }
+
+    fn desk(&self, service: Service, door: Door, stop: watch::Receiver<bool>) -> Desk {
+        let servers = self.launch.config.upstreams(&service);
+        let (accounts, upstreams) = (Arc::clone(&self.accounts), Arc::clone(&self.upstreams));
+        Desk {
+            service,
+            door,
+            accounts,
+            upstreams,
+            servers,
+            stop,
+        }
+    }
+
+    fn publish(&self) {
+        let states = self
+            .launch
+            .config
+            .services
+            .iter()
+            .map(|service| ServiceState {
+                section: service.section.clone(),
+                addresses: self
+                    .listening
+                    .get(&service.section)
+                    .map(|at| at.addresses.iter().map(ToString::to_string).collect())
+                    .unwrap_or_default(),
+                server: service.server.to_string(),
+            });
+        self.services.send_replace(states.collect());
+    }
+}
+
+/// Asks the service's servers in the background what they offer, so that a first client need not wait.
+fn learn(desk: &Desk) {
+    for at in desk.servers.clone() {
+        let upstreams = Arc::clone(&desk.upstreams);
+        match desk.service.protocol {
+            Protocol::Imap => drop(tokio::spawn(
+                async move { upstreams.learn::<Imap>(&at).await },
+            )),
+            Protocol::Pop => drop(tokio::spawn(
+                async move { upstreams.learn::<Pop>(&at).await },
+            )),
+            Protocol::Smtp => drop(tokio::spawn(
+                async move { upstreams.learn::<Smtp>(&at).await },
+            )),
+        }
+    }
+}
+
+fn place(service: &Service) -> (Vec<IpAddr>, u16) {
+    (service.local_addresses.clone(), service.port)
+}
+
+/// Prepares what leads out of the machine: certificate roots, forward proxy, token endpoint client.
+pub(super) fn reach_out(config: &Config) -> anyhow::Result<(Arc<Upstreams>, Endpoint)> {
+    let options = &config.options;
+    let trust = Trust::new(options.ca_file.as_deref()).map_err(|why| anyhow!(why))?;
+    let proxy = options
+        .proxy
+        .as_ref()
+        .map(|proxy| Proxy::parse(proxy.reveal()))
+        .transpose();
+    let proxy = proxy.map_err(|why| anyhow!("the option `proxy` cannot be used: {why}"))?;
+    let endpoint =
+        Endpoint::new(trust.client_config(), options.proxy.as_ref()).map_err(|why| anyhow!(why))?;
+    Ok((Arc::new(Upstreams::new(trust, proxy)), endpoint))
+}
+
+fn door(service: &Service) -> anyhow::Result<Door> {
+    let read = |at: &crate::config::Certificate| {
+        tls::LocalTls::read(&at.certificate, &at.key)
+            .map_err(|why| anyhow!("[{}]: {why}", service.section))
+    };
+    Ok(match &service.local_tls {
+        LocalTls::None => Door::Plain,
+        LocalTls::Implicit(at) => Door::Implicit(read(at)?),
+        LocalTls::StartTls(at) => Door::StartTls(read(at)?),
+    })
+}
+
+/// Runs the proxy until it is told to stop.
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let path = args.config.find()?;
+    let config = read_config(&path)?;
+    let store = store_path(args.cache_store.as_deref(), &path)?;
+    let recent = Recent::default();
+    let logging = logging::begin(
+        args.log_format,
+        args.log_file.as_deref(),
+        args.debug,
+        &recent,
+    )?;
+    let version = env!("CARGO_PKG_VERSION");
+    let mode = if args.debug { " in debug mode" } else { "" };
+    info!(
+        "Initialising emailproxy (version {version}){mode} from config file {}",
+        path.display()
+    );
+    info!("tokens are kept in {}", store.display());
+    if args.no_gui {
+        info!("--no-gui changes nothing: there is no graphical interface");
+    }
+    if args.local_server_auth && !args.external_auth {
+        info!("--local-server-auth changes nothing: the browser's return is heard here by default");
+    }
+    let external_auth = args.external_auth && !args.local_server_auth;
+    let launch = Launch {
+        config,
+        store,
+        external_auth,
+        drain: DRAIN,
+    };
+    let runtime = runtime()?;
+    let done = runtime.block_on(attend(launch, path, recent, logging));
+    // A thread that still reads the terminal must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
+async fn attend(
+    launch: Launch,
+    path: PathBuf,
+    recent: Recent,
+    mut logging: logging::Logging,
+) -> anyhow::Result<ExitCode> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut user = signal(SignalKind::user_defined1())?;
+    let external_auth = launch.external_auth;
+    warn_of(&launch.config);
+    let mut daemon = Daemon::start(launch).context("could not start")?;
+    let office = Office {
+        accounts: Arc::clone(&daemon.accounts),
+        services: daemon.services(),
+        recent,
+    };
+    let control = match control::listen(&path) {
+        Ok((socket, place)) => {
+            tracing::debug!("commands are heard at {}", place.display());
+            Some((
+                tokio::spawn(control::serve(socket, place.clone(), office)),
+                place,
+            ))
+        }
+        Err(why) => {
+            warn!("`emailproxy logs`, `status` and `authorize` cannot reach this proxy: {why}");
+            None
+        }
+    };
+    info!(
+        "Initialised emailproxy - listening for authentication requests. Connect your email client to begin"
+    );
+    notify(&[NotifyState::Ready, NotifyState::Status("listening")]);
+    let mut pasted = if external_auth {
+        pasted_lines()
+    } else {
+        mpsc::channel(1).1
+    };
+    loop {
+        tokio::select! {
+            _ = hang_up.recv() => reload(&mut daemon, &path),
+            _ = user.recv() => logging.toggle_debug(),
+            Some(text) = pasted.recv() => take_pasted(&daemon.accounts, &text).await,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = quit.recv() => break,
+        }
+    }
+    info!("Stopping emailproxy; a second signal stops it at once");
+    notify(&[NotifyState::Stopping]);
+    tokio::select! {
+        () = daemon.stop() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = quit.recv() => {}
+    }
+    if let Some((task, place)) = control {
+        task.abort();
+        // Nothing is lost if somebody else removed it first.
+        drop(std::fs::remove_file(place));
+    }
+    info!("Stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reload(daemon: &mut Daemon, path: &std::path::Path) {
+    match Config::read(path) {
+        Ok(config) => {
+            warn_of(&config);
+            match daemon.reload(config) {
+                Ok(()) => info!("Reloaded {}", path.display()),
+                Err(error) => warn!(
+                    "{} was not reloaded, everything stays as it was: {error:#}",
+                    path.display()
+                ),
+            }
+        }
+        Err(complaints) => {
+            for complaint in &complaints {
+                warn!("{complaint}");
+            }
+            warn!(
+                "{} was not reloaded, everything stays as it was",
+                path.display()
+            );
+        }
+    }
+}
+
+fn warn_of(config: &Config) {
+    for complaint in &config.warnings {
+        warn!("{complaint}");
+    }
+}
+
+async fn take_pasted(accounts: &Arc<Accounts>, text: &str) {
+    match accounts.finish_pasted(text).await {
+        Ok(Outcome::Authorised { account }) => info!("account {account} is authorised"),
+        Ok(Outcome::Failed { account, why }) => warn!("account {account} is not authorised: {why}"),
+        Ok(Outcome::Unknown) => warn!("the pasted address belongs to no sign-in that is waiting"),
+        Err(why) => warn!("the pasted text cannot be used: {why}"),
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without a service manager nobody is there to be told.
+    drop(sd_notify::notify(states));
+}

@@ -1,0 +1,54 @@
+//! The asking side of the control socket.
+
+use std::io;
+use std::path::Path;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::place::own_user;
+use super::{Ask, MAX_LINE, Tell};
+
+/// A conversation with the running proxy.
+#[derive(Debug)]
+pub struct Conversation {
+    hears: BufReader<OwnedReadHalf>,
+    speaks: OwnedWriteHalf,
+}
+
+impl Conversation {
+    /// Connects to the socket at `place`, if it is this user's own; root may ask anybody's proxy.
+    pub async fn begin(place: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(place).await?;
+        let peer = stream.peer_cred()?.uid();
+        if own_user().is_some_and(|own| own != 0 && own != peer) {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the socket belongs to somebody else",
+            ));
+        }
+        let (hears, speaks) = stream.into_split();
+        Ok(Self {
+            hears: BufReader::new(hears),
+            speaks,
+        })
+    }
+
+    /// Asks something.
+    pub async fn ask(&mut self, ask: &Ask) -> io::Result<()> {
+        let mut line = serde_json::to_vec(ask)?;
+        line.push(b'\n');
+        self.speaks.write_all(&line).await
+    }
+
+    /// Hears the next answer; `None` when the proxy has nothing more to say.
+    pub async fn hear(&mut self) -> io::Result<Option<Tell>> {
+        let mut line = Vec::new();
+        let mut limited = (&mut self.hears).take(MAX_LINE as u64);
+        if limited.read_until(b'\n', &mut line).await? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_slice(&line)?))
+    }
+}

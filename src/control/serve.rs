@@ -1,0 +1,264 @@
+//! The answering side of the control socket.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::place::own_user;
+use super::{Ask, MAX_LINE, Recent, ServiceState, Tell, candidates};
+use crate::accounts::{Accounts, Outcome, Pending};
+
+/// How long an asking side may take to say what it wants, and to take an answer.
+const ASK_TIME: Duration = Duration::from_secs(10);
+
+/// How many commands may ask at once.
+const MAX_ASKING: usize = 32;
+
+/// What answers are made from.
+#[derive(Clone, Debug)]
+pub struct Office {
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    /// The listening services.
+    pub services: watch::Receiver<Vec<ServiceState>>,
+    /// The last log lines.
+    pub recent: Recent,
+}
+
+/// Binds the control socket of a configuration file at the first place that can be had.
+pub fn listen(config: &Path) -> Result<(UnixListener, PathBuf), String> {
+    let mut failures = Vec::new();
+    for place in candidates(config) {
+        match bind(&place) {
+            Ok(listener) => return Ok((listener, place)),
+            Err(error) => failures.push(format!("{}: {error}", place.display())),
+        }
+    }
+    Err(failures.join("; "))
+}
+
+fn bind(place: &Path) -> io::Result<UnixListener> {
+    let parent = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    if parent.exists() {
+        let found = fs::symlink_metadata(parent)?;
+        // Somebody else's directory could hold a socket of theirs in our place.
+        let ours = own_user().is_none_or(|own| found.uid() == own || found.uid() == 0);
+        if !found.is_dir() || !ours || found.mode() & 0o022 != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "others may write to that directory",
+            ));
+        }
+    } else {
+        fs::DirBuilder::new().mode(0o700).create(parent)?;
+    }
+    match UnixListener::bind(place) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if std::os::unix::net::UnixStream::connect(place).is_ok() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "another emailproxy runs with this file",
+                ));
+            }
+            // Left behind by a process that was killed.
+            fs::remove_file(place)?;
+            let listener = UnixListener::bind(place)?;
+            fs::set_permissions(place, fs::Permissions::from_mode(0o600))?;
+            Ok(listener)
+        }
+        Err(error) => Err(error),
+        Ok(listener) => {
+            fs::set_permissions(place, fs::Permissions::from_mode(0o600))?;
+            Ok(listener)
+        }
+    }
+}
+
+/// Answers commands until dropped.
+pub async fn serve(listener: UnixListener, place: PathBuf, office: Office) {
+    let owner = fs::metadata(&place).map(|found| found.uid()).ok();
+    let mut asking = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if asking.len() < MAX_ASKING && is_owner(&stream, owner) => {
+                    asking.spawn(answer(stream, office.clone()));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(%error, "could not accept a command");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            },
+            Some(_) = asking.join_next() => {}
+        }
+    }
+}
+
+fn is_owner(stream: &UnixStream, owner: Option<u32>) -> bool {
+    let Ok(peer) = stream.peer_cred() else {
+        return false;
+    };
+    let known = peer.uid() == 0 || Some(peer.uid()) == owner;
+    if !known {
+        warn!(
+            uid = peer.uid(),
+            "a stranger asked at the control socket and was turned away"
+        );
+    }
+    known
+}
+
+/// Returns once the consent with this address is no longer waited for.
+async fn over(pending: &mut watch::Receiver<Vec<Pending>>, url: &str) {
+    // A sender that is gone means that nothing is waited for any more.
+    drop(
+        pending
+            .wait_for(|all| all.iter().all(|one| one.url != url))
+            .await,
+    );
+}
+
+async fn answer(stream: UnixStream, office: Office) {
+    let (hears, speaks) = stream.into_split();
+    let mut desk = Answering {
+        hears: BufReader::new(hears),
+        speaks,
+    };
+    if let Err(error) = desk.answer(&office).await {
+        debug!(%error, "a command hung up");
+    }
+}
+
+struct Answering {
+    hears: BufReader<OwnedReadHalf>,
+    speaks: OwnedWriteHalf,
+}
+
+impl Answering {
+    async fn answer(&mut self, office: &Office) -> io::Result<()> {
+        let asked = timeout(ASK_TIME, self.hear())
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
+        match asked {
+            None => Ok(()),
+            Some(Ask::Status) => {
+                let services = office.services.borrow().clone();
+                let accounts = office.accounts.snapshot();
+                let version = env!("CARGO_PKG_VERSION").to_owned();
+                self.tell(&Tell::Status {
+                    services,
+                    accounts,
+                    version,
+                    pid: std::process::id(),
+                })
+                .await
+            }
+            Some(Ask::Logs { follow }) => self.logs(office, follow).await,
+            Some(Ask::Authorize { account }) => self.authorize(office, &account).await,
+            Some(Ask::Paste { .. }) => {
+                self.tell(&Tell::Failed {
+                    text: "nothing was asked to paste for".into(),
+                })
+                .await
+            }
+        }
+    }
+
+    async fn logs(&mut self, office: &Office, follow: bool) -> io::Result<()> {
+        let (lines, mut news) = office.recent.lines();
+        for line in lines {
+            self.tell(&Tell::Line {
+                text: line.to_string(),
+            })
+            .await?;
+        }
+        if !follow {
+            return Ok(());
+        }
+        loop {
+            let text = tokio::select! {
+                line = news.recv() => match line {
+                    Ok(line) => line.to_string(),
+                    Err(RecvError::Lagged(missed)) => format!("({missed} lines were missed)"),
+                    Err(RecvError::Closed) => return Ok(()),
+                },
+                // Whatever it says, or its hang-up, ends the request.
+                _ = self.hears.fill_buf() => return Ok(()),
+            };
+            self.tell(&Tell::Line { text }).await?;
+        }
+    }
+
+    async fn authorize(&mut self, office: &Office, account: &str) -> io::Result<()> {
+        let mut pending = office.accounts.pending();
+        let asked = match office.accounts.begin(account) {
+            Ok(asked) => asked,
+            Err(refusal) => {
+                return self
+                    .tell(&Tell::Failed {
+                        text: refusal.to_string(),
+                    })
+                    .await;
+            }
+        };
+        self.tell(&Tell::Visit {
+            url: asked.url.clone(),
+            listen: asked.listen,
+        })
+        .await?;
+        loop {
+            tokio::select! {
+                () = over(&mut pending, &asked.url) => {
+                    let now = office.accounts.snapshot().into_iter().find(|state| state.account == account);
+                    let failure = now.and_then(|state| state.last_error);
+                    return match failure {
+                        Some(text) => self.tell(&Tell::Failed { text }).await,
+                        None => self.tell(&Tell::Done { text: format!("account {account} is authorised") }).await,
+                    };
+                }
+                said = self.hear() => match said? {
+                    None => return Ok(()),
+                    Some(Ask::Paste { url }) => {
+                        let text = match office.accounts.finish_pasted(&url).await {
+                            Ok(Outcome::Authorised { .. } | Outcome::Failed { .. }) => continue,
+                            Ok(Outcome::Unknown) => "this address belongs to no sign-in that is waiting".to_owned(),
+                            Err(text) => text,
+                        };
+                        self.tell(&Tell::Remark { text }).await?;
+                    }
+                    Some(_) => self.tell(&Tell::Remark { text: "only an address can be pasted here".into() }).await?,
+                },
+            }
+        }
+    }
+
+    async fn hear(&mut self) -> io::Result<Option<Ask>> {
+        let mut line = Vec::new();
+        let mut limited = (&mut self.hears).take(MAX_LINE as u64);
+        if limited.read_until(b'\n', &mut line).await? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_slice(&line)?))
+    }
+
+    async fn tell(&mut self, tell: &Tell) -> io::Result<()> {
+        let mut line = serde_json::to_vec(tell)?;
+        line.push(b'\n');
+        timeout(ASK_TIME, self.speaks.write_all(&line))
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)?
+    }
+}

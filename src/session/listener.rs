@@ -1,0 +1,217 @@
+//! Local ports: bind, accept, and one task per connection.
+//!
+//! The accept loop awaits nothing but accept, its own tasks and the signal to stop. Knows no protocol but its name.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use super::visit::describe;
+use super::{Desk, Visit, serve};
+use crate::config::{Protocol, Service};
+use crate::protocol::{imap::Imap, pop::Pop, smtp::Smtp};
+use crate::wire::{Wire, dial::keep_alive};
+
+/// How many connections may wait to be accepted; the kernel cuts it to its own limit.
+const BACKLOG: i32 = 4096;
+
+/// How long to wait after an accept failed, doubled up to [`MAX_PAUSE`] while it keeps failing.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The longest wait between two failing accepts.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// A service's bound sockets, listening.
+#[derive(Debug)]
+pub struct Bound {
+    sockets: Vec<TcpListener>,
+    /// The addresses they are bound to.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Binds a service's addresses. With port 0 the system chooses one port for all of them.
+///
+/// A machine without IPv6 is no reason to fail while another address is bound.
+pub fn bind(service: &Service) -> Result<Bound, String> {
+    let mut sockets = Vec::new();
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in &service.local_addresses {
+        let port = addresses.first().map_or(service.port, SocketAddr::port);
+        let at = SocketAddr::new(*address, port);
+        match bind_one(at, service.local_address.is_none()) {
+            Ok(socket) => {
+                addresses.push(socket.local_addr().map_err(|error| error.to_string())?);
+                sockets.push(socket);
+            }
+            Err(error)
+                if address.is_ipv6() && service.local_addresses.len() > 1 && lacks_ipv6(&error) =>
+            {
+                debug!(%at, %error, "no IPv6 here");
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(format!(
+                    "[{}]: port {port} at {address} is taken by another program; is the proxy already running?",
+                    service.section
+                ));
+            }
+            Err(error) => {
+                return Err(format!(
+                    "[{}]: could not listen at {at}: {error}",
+                    service.section
+                ));
+            }
+        }
+    }
+    if sockets.is_empty() {
+        return Err(format!(
+            "[{}]: no local address could be bound",
+            service.section
+        ));
+    }
+    Ok(Bound { sockets, addresses })
+}
+
+fn bind_one(at: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(at), Type::STREAM, None)?;
+    if at.is_ipv6() {
+        // An explicit `::` takes IPv4 too, as the predecessor's default did.
+        socket.set_only_v6(only_v6 || at.ip() != IpAddr::from([0_u16; 8]))?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
+    ) || error.raw_os_error() == Some(97) // EAFNOSUPPORT
+}
+
+/// Serves a service until `stop`; then sessions before login are sent home at once, relaying ones have `drain` left.
+///
+/// `desk` is looked at for each new connection, so that a reload needs no new socket.
+pub async fn run(
+    bound: Bound,
+    desk: watch::Receiver<Arc<Desk>>,
+    mut stop: watch::Receiver<bool>,
+    drain: Duration,
+) {
+    announce(&bound, &desk.borrow().service);
+    let mut loops = JoinSet::new();
+    for socket in bound.sockets {
+        loops.spawn(accept(socket, desk.clone(), stop.clone(), drain));
+    }
+    // A sender that is gone means the same as a stop.
+    drop(stop.wait_for(|stopping| *stopping).await);
+    while loops.join_next().await.is_some() {}
+}
+
+fn announce(bound: &Bound, service: &Service) {
+    let name = protocol_name(service.protocol);
+    let (local, upstream) = describe(service);
+    for at in &bound.addresses {
+        info!("Starting {name} server at {at} ({local}) proxying {upstream}");
+    }
+    if service.local_address.is_none() {
+        let section = &service.section;
+        info!(
+            "[{section}] is reachable from this machine only; set local_address in its section to change that"
+        );
+    }
+}
+
+async fn accept(
+    socket: TcpListener,
+    desk: watch::Receiver<Arc<Desk>>,
+    mut stop: watch::Receiver<bool>,
+    drain: Duration,
+) {
+    let mut sessions = JoinSet::new();
+    let mut pause = PAUSE;
+    // A sender that is gone means the same as a stop.
+    let mut stopped = pin!(async { drop(stop.wait_for(|stopping| *stopping).await) });
+    loop {
+        tokio::select! {
+            accepted = socket.accept() => match accepted {
+                Ok((stream, from)) => {
+                    pause = PAUSE;
+                    let desk = Arc::clone(&desk.borrow());
+                    sessions.spawn(receive(stream, from, desk));
+                }
+                Err(error) => {
+                    warn!(%error, "could not accept a connection; trying again (is the limit of open files too low?)");
+                    tokio::select! { () = sleep(pause) => {}, () = &mut stopped => break }
+                    pause = (pause * 2).min(MAX_PAUSE);
+                }
+            },
+            Some(ended) = sessions.join_next() => report(ended),
+            () = &mut stopped => break,
+        }
+    }
+    drop(socket);
+    let until = Instant::now() + drain;
+    while let Ok(Some(ended)) = tokio::time::timeout_at(until, sessions.join_next()).await {
+        report(ended);
+    }
+    if !sessions.is_empty() {
+        info!(
+            "{} sessions are cut after {} s of draining",
+            sessions.len(),
+            drain.as_secs()
+        );
+    }
+    sessions.shutdown().await;
+}
+
+/// A session that broke down ends alone.
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(broken) = ended
+        && broken.is_panic()
+    {
+        error!("a session broke down, which is a fault of emailproxy; the others go on");
+    }
+}
+
+async fn receive(stream: TcpStream, from: SocketAddr, desk: Arc<Desk>) {
+    let span = info_span!("session", service = desk.service.section, client = %from);
+    match desk.service.protocol {
+        Protocol::Imap => attend::<Imap>(stream, from, desk).instrument(span).await,
+        Protocol::Pop => attend::<Pop>(stream, from, desk).instrument(span).await,
+        Protocol::Smtp => attend::<Smtp>(stream, from, desk).instrument(span).await,
+    }
+}
+
+async fn attend<D: crate::protocol::Dialogue>(
+    stream: TcpStream,
+    from: SocketAddr,
+    desk: Arc<Desk>,
+) {
+    keep_alive(&stream);
+    // The socket has an address as long as it is open; a client that is gone already needs no true one.
+    let at = stream.local_addr().unwrap_or(from);
+    let mut visit = Visit::begin(D::NAME, at, from, &desk.service);
+    let ended = serve::<D>(Wire::new(stream, from.to_string()), &desk, &mut visit).await;
+    visit.end(&ended);
+}
+
+/// Returns a protocol's name as people write it.
+pub fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Imap => "IMAP",
+        Protocol::Pop => "POP",
+        Protocol::Smtp => "SMTP",
+    }
+}

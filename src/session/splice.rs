@@ -1,0 +1,307 @@
+//! Bytes both ways until both sides are done.
+//!
+//! Knows nothing of what the bytes mean and changes none of them. An idle connection holds no buffer: what is read goes
+//! through scratch space of the thread, and only what a slow reader leaves over is kept with the connection.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::time::{Instant, sleep_until};
+
+use crate::wire::{Io, Wire};
+
+/// How much is moved at once, in bytes.
+const SCRATCH: usize = 64 * 1024;
+
+/// How long the second direction may be silent once the first has ended.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How long to wait before looking again while nothing has ended.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+
+thread_local! {
+    static SPACE: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// How much was relayed, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the client to the server.
+    pub sent: u64,
+    /// From the server to the client.
+    pub received: u64,
+}
+
+/// Relays until both directions have ended, beginning with what either wire heard too early.
+///
+/// The end of one direction is passed on; the other then ends after 5 s without a byte. `traffic` is kept current, so
+/// that it is true also when the caller gives up in between.
+pub async fn splice(client: Wire, server: Wire, traffic: &mut Traffic) -> io::Result<()> {
+    let (mut client, from_client) = client.into_parts();
+    let (mut server, from_server) = server.into_parts();
+    let mut up = Direction::beginning_with(from_client);
+    let mut down = Direction::beginning_with(from_server);
+    let mut last = Instant::now();
+    let mut linger = pin!(sleep_until(last + FAR));
+    poll_fn(|cx| {
+        let before = (up.moved, down.moved, up.ended, down.ended);
+        let up_done = up.advance(&mut client, &mut server, cx)?;
+        let down_done = down.advance(&mut server, &mut client, cx)?;
+        // The second call wakes what the first has unblocked, such as a TLS answer to be flushed.
+        *traffic = Traffic {
+            sent: up.moved,
+            received: down.moved,
+        };
+        if up_done.is_ready() && down_done.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if !(up.ended || down.ended) {
+            return Poll::Pending;
+        }
+        if before != (up.moved, down.moved, up.ended, down.ended) {
+            last = Instant::now();
+            linger.as_mut().reset(last + LINGER);
+        }
+        // Nothing more came from the side that is still open.
+        linger.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}
+
+/// One direction of a relay.
+struct Direction {
+    kept: Vec<u8>,
+    written: usize,
+    moved: u64,
+    unflushed: bool,
+    ended: bool,
+    closed: bool,
+}
+
+impl Direction {
+    fn beginning_with(kept: Vec<u8>) -> Self {
+        Self {
+            kept,
+            written: 0,
+            moved: 0,
+            unflushed: false,
+            ended: false,
+            closed: false,
+        }
+    }
+
+    /// Moves what can be moved now. Ready once the end was passed on.
+    fn advance(
+        &mut self,
+        from: &mut Box<dyn Io>,
+        to: &mut Box<dyn Io>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Poll<()>> {
+        match self.try_advance(from, to, cx) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+            Poll::Ready(Err(error)) => Err(error),
+        }
+    }
+
+    fn try_advance(
+        &mut self,
+        from: &mut Box<dyn Io>,
+        to: &mut Box<dyn Io>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            while let Some(rest) = self
+                .kept
+                .get(self.written..)
+                .filter(|rest| !rest.is_empty())
+            {
+                let count = ready!(Pin::new(&mut *to).poll_write(cx, rest))?;
+                self.wrote(count)?;
+            }
+            self.kept = Vec::new();
+            self.written = 0;
+            if self.closed {
+                return Poll::Ready(Ok(()));
+            }
+            if self.ended {
+                match ready!(Pin::new(&mut *to).poll_shutdown(cx)) {
+                    // A peer that is gone cannot be told that we have finished.
+                    Err(error) if !hung_up(&error) => return Poll::Ready(Err(error)),
+                    _ => self.closed = true,
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if ready!(self.fill(from, to, cx))? == 0 {
+                self.ended = true;
+            }
+        }
+    }
+
+    /// Reads once into scratch space and writes it on at once; what does not fit is kept. Returns how much was read.
+    fn fill(
+        &mut self,
+        from: &mut Box<dyn Io>,
+        to: &mut Box<dyn Io>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        SPACE.with_borrow_mut(|space| {
+            let mut read = ReadBuf::new(space);
+            match Pin::new(&mut *from).poll_read(cx, &mut read) {
+                Poll::Pending => {
+                    if self.unflushed {
+                        ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+                // Servers often close without close_notify, clients with a reset: an end like any other.
+                Poll::Ready(Err(error)) if hung_up(&error) => return Poll::Ready(Ok(0)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => {}
+            }
+            let mut rest = read.filled();
+            let count = rest.len();
+            while !rest.is_empty() {
+                match Pin::new(&mut *to).poll_write(cx, rest) {
+                    Poll::Pending => break,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(written)) => {
+                        self.wrote(written)?;
+                        self.written = 0;
+                        rest = rest.get(written..).unwrap_or_default();
+                    }
+                }
+            }
+            self.kept = rest.to_vec();
+            Poll::Ready(Ok(count))
+        })
+    }
+
+    fn wrote(&mut self, count: usize) -> io::Result<()> {
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.written += count;
+        self.moved += count as u64;
+        self.unflushed = true;
+        Ok(())
+    }
+}
+
+fn hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    matches!(
+        error.kind(),
+        UnexpectedEof | ConnectionReset | BrokenPipe | ConnectionAborted | NotConnected
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    fn relay(
+        width: usize,
+    ) -> (
+        DuplexStream,
+        DuplexStream,
+        JoinHandle<(io::Result<()>, Traffic)>,
+    ) {
+        let (client, at_client) = duplex(width);
+        let (server, at_server) = duplex(width);
+        let task = tokio::spawn(async move {
+            let mut traffic = Traffic::default();
+            let ended = splice(
+                Wire::new(at_client, "client"),
+                Wire::new(at_server, "server"),
+                &mut traffic,
+            )
+            .await;
+            (ended, traffic)
+        });
+        (client, server, task)
+    }
+
+    #[tokio::test]
+    async fn every_byte_arrives_in_both_directions_whatever_the_crumbs() {
+        for width in [1, 7, 100_000] {
+            let (client, server, task) = relay(width);
+            let (mut client_reads, mut client_writes) = tokio::io::split(client);
+            let (mut server_reads, mut server_writes) = tokio::io::split(server);
+            let mail: Vec<u8> = (0..70_000_u32).map(|n| (n % 251) as u8).collect();
+            let (up, down) = (mail.clone(), mail.iter().rev().copied().collect::<Vec<_>>());
+            let (want_up, want_down) = (up.clone(), down.clone());
+            let send_up = tokio::spawn(async move {
+                client_writes.write_all(&up).await.unwrap();
+                client_writes.shutdown().await.unwrap();
+            });
+            let send_down = tokio::spawn(async move {
+                server_writes.write_all(&down).await.unwrap();
+                server_writes.shutdown().await.unwrap();
+            });
+            let hear_up = tokio::spawn(async move {
+                let mut got = Vec::new();
+                server_reads.read_to_end(&mut got).await.unwrap();
+                got
+            });
+            let mut got_down = Vec::new();
+            client_reads.read_to_end(&mut got_down).await.unwrap();
+            assert!(got_down == want_down, "down, width {width}");
+            assert!(hear_up.await.unwrap() == want_up, "up, width {width}");
+            send_up.await.unwrap();
+            send_down.await.unwrap();
+            let (ended, traffic) = task.await.unwrap();
+            ended.unwrap();
+            assert_eq!(
+                traffic,
+                Traffic {
+                    sent: 70_000,
+                    received: 70_000
+                }
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_half_close_is_passed_on_and_the_answer_still_comes() {
+        let (mut client, mut server, task) = relay(64);
+        client.write_all(b"last words").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        server.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"last words");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        server.write_all(b"answer").await.unwrap();
+        let mut answer = [0; 6];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"answer");
+        let begun = Instant::now();
+        task.await.unwrap().0.unwrap();
+        assert_eq!(
+            begun.elapsed().as_secs(),
+            5,
+            "silence ends the second direction after 5 s"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_relay_lives_on() {
+        let (mut client, mut server, task) = relay(64);
+        tokio::time::sleep(Duration::from_secs(3 * 60 * 60)).await;
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(server.read_u8().await.unwrap(), b'x');
+        drop((client, server));
+        task.await.unwrap().0.unwrap();
+    }
+}

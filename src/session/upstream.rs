@@ -1,0 +1,189 @@
+//! Reaching upstream servers, and remembering what they offer so that clients can be told before their login.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tracing::{debug, warn};
+
+use crate::config::Upstream;
+use crate::protocol::{Dialogue, Offer, Opened, StartTls, intersect};
+use crate::refusal::Refusal;
+use crate::wire::dial::{Proxy, dial};
+use crate::wire::tls::Trust;
+use crate::wire::{Lost, Wire};
+
+/// How long a first client waits for a server's capabilities.
+const FIRST_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a learned offer is used without asking again.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+
+/// How long a server that could not be reached is not asked again.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// How upstream servers are reached and what they offer. Shared by all sessions.
+#[derive(Debug)]
+pub struct Upstreams {
+    trust: Trust,
+    proxy: Option<Proxy>,
+    known: Mutex<HashMap<(&'static str, Upstream), Arc<Entry>>>,
+}
+
+/// What is known of one server; whoever asks it holds `asking`.
+#[derive(Debug, Default)]
+struct Entry {
+    asking: tokio::sync::Mutex<()>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    offer: Option<Arc<Offer>>,
+    asked: Option<Instant>,
+    failed: bool,
+}
+
+impl Upstreams {
+    /// Begins knowing nothing.
+    pub fn new(trust: Trust, proxy: Option<Proxy>) -> Self {
+        Self {
+            trust,
+            proxy,
+            known: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Takes over what another has learned, for a reload.
+    pub fn remember(&self, other: &Self) {
+        let known = locked(&other.known).clone();
+        *locked(&self.known) = known;
+    }
+
+    /// Connects to a server; nothing is said yet.
+    pub(super) async fn dial(&self, at: &Upstream) -> Result<Wire, Refusal> {
+        let wire = dial(&at.host, at.port, self.proxy.as_ref())
+            .await
+            .map_err(|why| unavailable(at, &why))?;
+        if at.starttls {
+            return Ok(wire);
+        }
+        wire.begin_tls(&self.trust, &at.host)
+            .await
+            .map_err(|lost| match lost {
+                Lost::Closed => unavailable(at, "it hung up during the TLS handshake"),
+                lost => unavailable(at, &lost.to_string()),
+            })
+    }
+
+    /// Hears a server's greeting and what it offers, which is remembered.
+    pub(super) async fn open<D: Dialogue>(
+        &self,
+        as_: &D,
+        server: Wire,
+        at: &Upstream,
+    ) -> Result<Opened, Refusal> {
+        let starttls = at.starttls.then_some(StartTls {
+            trust: &self.trust,
+            host: &at.host,
+        });
+        let opened = as_.open(server, starttls).await?;
+        self.entry(D::NAME, at).note(Some(&opened.offer));
+        Ok(opened)
+    }
+
+    /// Returns what all of `servers` offer, asking those that were never asked, within 3 s.
+    ///
+    /// A server that cannot be reached counts as offering the least that every server of its kind offers.
+    pub async fn offer<D: Dialogue>(self: &Arc<Self>, servers: &[Upstream]) -> Arc<Offer> {
+        let mut offers = Vec::new();
+        for at in servers {
+            offers.push(self.offer_of::<D>(at).await);
+        }
+        match offers.as_slice() {
+            [only] => Arc::clone(only),
+            all => Arc::new(intersect(
+                &all.iter()
+                    .map(|offer| Offer::clone(offer))
+                    .collect::<Vec<_>>(),
+            )),
+        }
+    }
+
+    async fn offer_of<D: Dialogue>(self: &Arc<Self>, at: &Upstream) -> Arc<Offer> {
+        let entry = self.entry(D::NAME, at);
+        if entry.is_due() {
+            let (this, server) = (Arc::clone(self), at.clone());
+            let learning = tokio::spawn(async move { this.learn::<D>(&server).await });
+            if locked(&entry.known).offer.is_none() {
+                // Whether it came in time shows below.
+                drop(timeout(FIRST_WAIT, learning).await);
+            }
+        }
+        let offer = locked(&entry.known).offer.clone();
+        offer.unwrap_or_else(|| Arc::new(D::cautious_offer()))
+    }
+
+    /// Asks a server, without credentials, what it offers, unless somebody just did.
+    pub async fn learn<D: Dialogue>(&self, at: &Upstream) {
+        let entry = self.entry(D::NAME, at);
+        let _turn = entry.asking.lock().await;
+        if !entry.is_due() {
+            return;
+        }
+        let asked = async {
+            let server = self.dial(at).await?;
+            self.open(&D::new(), server, at).await
+        };
+        match asked.await {
+            Ok(opened) => {
+                debug!(server = %at, offer = ?opened.offer.0, "learned what the server offers");
+                D::leave(opened.server).await;
+            }
+            Err(refusal) => {
+                warn!(
+                    "could not learn what {} server {at} offers, clients see a cautious list: {refusal}",
+                    D::NAME
+                );
+                entry.note(None);
+            }
+        }
+    }
+
+    fn entry(&self, name: &'static str, at: &Upstream) -> Arc<Entry> {
+        Arc::clone(locked(&self.known).entry((name, at.clone())).or_default())
+    }
+}
+
+impl Entry {
+    /// Returns whether it is time to ask (again).
+    fn is_due(&self) -> bool {
+        let known = locked(&self.known);
+        let patience = if known.failed { RETRY_AFTER } else { FRESH };
+        known.asked.is_none_or(|asked| asked.elapsed() > patience)
+    }
+
+    fn note(&self, offer: Option<&Offer>) {
+        let mut known = locked(&self.known);
+        known.asked = Some(Instant::now());
+        known.failed = offer.is_none();
+        if let Some(offer) = offer
+            && known.offer.as_deref() != Some(offer)
+        {
+            known.offer = Some(Arc::new(offer.clone()));
+        }
+    }
+}
+
+/// Nothing here is left half done by a panic, so a poisoned lock is as good as any.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unavailable(at: &Upstream, why: &str) -> Refusal {
+    Refusal::ServerUnavailable {
+        server: at.to_string(),
+        why: why.into(),
+    }
+}
