@@ -64,11 +64,23 @@ pub enum Door {
 }
 
 /// Serves one client: hear a login, find its token, log in at the provider, then get out of the way.
-pub async fn serve<D: Dialogue>(
+pub async fn serve<D: Dialogue>(client: Wire, desk: &Desk, visit: &mut Visit) -> Result<(), Lost> {
+    // Boxed: what the dialogue needed is given back before the relay, which may last for days.
+    let Some((client, server)) = Box::pin(receive::<D>(client, desk, visit)).await? else {
+        return Ok(());
+    };
+    visit.enter(Step::Relay);
+    splice(client, server, &mut visit.traffic)
+        .await
+        .map_err(Lost::from)
+}
+
+/// Hears a client until it is logged in at its server, and returns both wires; `None` when it left before.
+async fn receive<D: Dialogue>(
     mut client: Wire,
     desk: &Desk,
     visit: &mut Visit,
-) -> Result<(), Lost> {
+) -> Result<Option<(Wire, Wire)>, Lost> {
     let mut starttls = None;
     match &desk.door {
         Door::Plain => {}
@@ -94,13 +106,13 @@ pub async fn serve<D: Dialogue>(
     visit.enter(Step::Login);
     let first = tokio::select! {
         first = sniff::stranger(&mut client) => first,
-        () = desk.stopping() => return D::farewell(&mut client, Farewell::ShuttingDown).await,
+        () = desk.stopping() => return dismiss::<D>(client, Farewell::ShuttingDown).await,
     };
     match first {
         Ok(None) => {}
         Ok(Some(why)) => {
             visit.remark(sniff::advice(why));
-            return D::farewell(&mut client, why).await;
+            return dismiss::<D>(client, why).await;
         }
         Err(lost) => return part::<D>(client, lost).await,
     }
@@ -112,7 +124,7 @@ pub async fn serve<D: Dialogue>(
         };
         let heard = tokio::select! {
             heard = dialogue.hear(&mut client, &local) => heard,
-            () = desk.stopping() => return D::farewell(&mut client, Farewell::ShuttingDown).await,
+            () = desk.stopping() => return dismiss::<D>(client, Farewell::ShuttingDown).await,
         };
         let login = match heard {
             Ok(Heard::Login(login)) => login,
@@ -125,10 +137,10 @@ pub async fn serve<D: Dialogue>(
                 visit.enter(Step::Login);
                 continue;
             }
-            Ok(Heard::Left) => return Ok(()),
+            Ok(Heard::Left) => return Ok(None),
             Ok(Heard::ShownOut(why)) => {
                 visit.remark(why);
-                return Ok(());
+                return Ok(None);
             }
             Err(lost) => return part::<D>(client, lost).await,
         };
@@ -150,7 +162,7 @@ pub async fn serve<D: Dialogue>(
                 visit.refused(&login, &refusal);
                 dialogue.refuse(&mut client, &login, &refusal).await?;
                 if refusal == Refusal::ShuttingDown {
-                    return D::farewell(&mut client, Farewell::ShuttingDown).await;
+                    return dismiss::<D>(client, Farewell::ShuttingDown).await;
                 }
                 faults += usize::from(refusal.fault() == Fault::Client);
                 if faults >= MAX_FAULTS {
@@ -161,11 +173,21 @@ pub async fn serve<D: Dialogue>(
             }
         }
     }
-    D::farewell(&mut client, Farewell::TooManyLogins).await
+    dismiss::<D>(client, Farewell::TooManyLogins).await
+}
+
+/// Shows a client out with a word of farewell.
+async fn dismiss<D: Dialogue>(
+    mut client: Wire,
+    why: Farewell,
+) -> Result<Option<(Wire, Wire)>, Lost> {
+    D::farewell(&mut client, why).await?;
+    client.finish().await;
+    Ok(None)
 }
 
 /// Parts from a client whose conversation was lost, telling it why where it can still hear.
-async fn part<D: Dialogue>(mut client: Wire, lost: Lost) -> Result<(), Lost> {
+async fn part<D: Dialogue>(mut client: Wire, lost: Lost) -> Result<Option<(Wire, Wire)>, Lost> {
     match lost {
         Lost::TimedOut => D::farewell(&mut client, Farewell::Silent).await?,
         Lost::TooLong(_) => D::farewell(&mut client, Farewell::TooLong).await?,

@@ -282,15 +282,14 @@ impl Wire {
             self.heard.drain(..self.taken);
             self.taken = 0;
         }
-        let mut chunk = [0_u8; CHUNK];
-        let read = timeout_at(until, self.io.read(&mut chunk))
+        // Read into the heap: a buffer in the future would stay with the connection for its whole life.
+        self.heard.reserve(CHUNK);
+        let read = timeout_at(until, self.io.read_buf(&mut self.heard))
             .await
             .map_err(|_| Lost::TimedOut)??;
         if read == 0 {
             return Err(Lost::Closed);
         }
-        self.heard
-            .extend_from_slice(chunk.get(..read).unwrap_or_default());
         Ok(())
     }
 }
