@@ -137,9 +137,13 @@ async fn receive<D: Dialogue>(
                 visit.enter(Step::Login);
                 continue;
             }
-            Ok(Heard::Left) => return Ok(None),
+            Ok(Heard::Left) => {
+                client.finish().await;
+                return Ok(None);
+            }
             Ok(Heard::ShownOut(why)) => {
                 visit.remark(why);
+                client.finish().await;
                 return Ok(None);
             }
             Err(lost) => return part::<D>(client, lost).await,
@@ -151,12 +155,9 @@ async fn receive<D: Dialogue>(
         };
         match admitted {
             Ok((server, welcome)) => {
-                visit.enter(Step::Relay);
                 visit.welcomed();
                 client.send(&welcome.0).await?;
-                return splice(client, server, &mut visit.traffic)
-                    .await
-                    .map_err(Lost::from);
+                return Ok(Some((client, server)));
             }
             Err(refusal) => {
                 visit.refused(&login, &refusal);
@@ -187,10 +188,14 @@ async fn dismiss<D: Dialogue>(
 }
 
 /// Parts from a client whose conversation was lost, telling it why where it can still hear.
-async fn part<D: Dialogue>(mut client: Wire, lost: Lost) -> Result<Option<(Wire, Wire)>, Lost> {
+async fn part<D: Dialogue>(client: Wire, lost: Lost) -> Result<Option<(Wire, Wire)>, Lost> {
     match lost {
-        Lost::TimedOut => D::farewell(&mut client, Farewell::Silent).await?,
-        Lost::TooLong(_) => D::farewell(&mut client, Farewell::TooLong).await?,
+        Lost::TimedOut => {
+            dismiss::<D>(client, Farewell::Silent).await?;
+        }
+        Lost::TooLong(_) => {
+            dismiss::<D>(client, Farewell::TooLong).await?;
+        }
         Lost::Closed | Lost::EarlyBytes | Lost::Tls(_) | Lost::Io(_) => {}
     }
     Err(lost)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use crate::config::Upstream;
@@ -97,32 +97,36 @@ impl Upstreams {
     ///
     /// A server that cannot be reached counts as offering the least that every server of its kind offers.
     pub async fn offer<D: Dialogue>(self: &Arc<Self>, servers: &[Upstream]) -> Arc<Offer> {
-        let mut offers = Vec::new();
-        for at in servers {
-            offers.push(self.offer_of::<D>(at).await);
-        }
-        match offers.as_slice() {
-            [only] => Arc::clone(only),
-            all => Arc::new(intersect(
-                &all.iter()
-                    .map(|offer| Offer::clone(offer))
-                    .collect::<Vec<_>>(),
-            )),
-        }
-    }
-
-    async fn offer_of<D: Dialogue>(self: &Arc<Self>, at: &Upstream) -> Arc<Offer> {
-        let entry = self.entry(D::NAME, at);
-        if entry.is_due() {
+        let entries: Vec<Arc<Entry>> = servers.iter().map(|at| self.entry(D::NAME, at)).collect();
+        let mut missing = Vec::new();
+        for (at, entry) in servers
+            .iter()
+            .zip(&entries)
+            .filter(|(_, entry)| entry.is_due())
+        {
             let (this, server) = (Arc::clone(self), at.clone());
             let learning = tokio::spawn(async move { this.learn::<D>(&server).await });
             if locked(&entry.known).offer.is_none() {
-                // Whether it came in time shows below.
-                drop(timeout(FIRST_WAIT, learning).await);
+                missing.push(learning);
             }
         }
-        let offer = locked(&entry.known).offer.clone();
-        offer.unwrap_or_else(|| Arc::new(D::cautious_offer()))
+        let deadline = Instant::now() + FIRST_WAIT;
+        for learning in missing {
+            // Whether it came in time shows below.
+            drop(timeout_at(deadline, learning).await);
+        }
+        let offer_of = |entry: &Arc<Entry>| {
+            let known = locked(&entry.known).offer.clone();
+            known.unwrap_or_else(|| Arc::new(D::cautious_offer()))
+        };
+        match entries.as_slice() {
+            [only] => offer_of(only),
+            all => Arc::new(intersect(
+                &all.iter()
+                    .map(|entry| Offer::clone(&offer_of(entry)))
+                    .collect::<Vec<_>>(),
+            )),
+        }
     }
 
     /// Asks a server, without credentials, what it offers, unless somebody just did.

@@ -15,6 +15,9 @@ pub mod tls;
 /// How long a peer may take to accept what we write.
 const WRITE_TIME: Duration = Duration::from_secs(30);
 
+/// How long a peer is heard out after our last words.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
@@ -203,10 +206,19 @@ impl Wire {
             .map_err(Lost::from)
     }
 
-    /// Ends our direction politely, within a bounded time; the peer may still speak.
+    /// Ends the conversation politely: our last words are flushed, and what the peer still says is heard out for 2 s,
+    /// because a socket closed with unread bytes takes our last words back.
     pub async fn finish(&mut self) {
+        let part = async {
+            self.io.shutdown().await?;
+            let mut ignored = Vec::with_capacity(CHUNK);
+            while self.io.read_buf(&mut ignored).await? > 0 {
+                ignored.clear();
+            }
+            std::io::Result::Ok(())
+        };
         // The peer may be gone already; then there is nothing left to be polite to.
-        drop(timeout(WRITE_TIME, self.io.shutdown()).await);
+        drop(timeout(LINGER, part).await);
     }
 
     /// Begins TLS as the server. Refuses when the client already sent something behind its request.
