@@ -186,7 +186,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 }
 
 async fn receive(stream: TcpStream, from: SocketAddr, desk: Arc<Desk>) {
-    let span = info_span!("session", service = desk.service.section, client = %from);
+    let span = info_span!("session", service = desk.service.section, client = %from, account = tracing::field::Empty);
     match desk.service.protocol {
         Protocol::Imap => attend::<Imap>(stream, from, desk).instrument(span).await,
         Protocol::Pop => attend::<Pop>(stream, from, desk).instrument(span).await,

@@ -93,7 +93,9 @@ impl Visit {
     }
 
     pub(super) fn account(&mut self, user: &str) {
-        self.account = Some(Said::from(user));
+        let account = Said::from(user);
+        tracing::Span::current().record("account", account.as_str());
+        self.account = Some(account);
     }
 
     pub(super) fn remark(&mut self, remark: &'static str) {
