@@ -8,14 +8,14 @@ use super::{line, say};
 use crate::protocol::{Login, MAX_AUTH_LINE, sasl};
 use crate::wire::{Lost, Wire};
 
-const NO_MECHANISM: &str = "504 5.5.4 Unrecognized authentication type; set the mail client to user name and normal password (AUTH PLAIN or LOGIN)";
-
 /// How an AUTH command went on.
 pub(super) enum Told {
     /// User and password are there.
     Login(Login),
     /// It was answered by this line instead.
     No(String),
+    /// It is neither PLAIN nor LOGIN.
+    NoMechanism,
     /// A line was too long.
     TooLong,
 }
@@ -62,8 +62,7 @@ pub(super) async fn exchange(
                 Err(nonsense) => return Ok(undecodable(nonsense)),
             }
         }
-        // What a client calls a mechanism may be its password: it is not repeated anywhere.
-        _ => return Ok(Told::No(NO_MECHANISM.into())),
+        _ => return Ok(Told::NoMechanism),
     };
     Ok(Told::Login(Login {
         user,

@@ -47,8 +47,6 @@ pub(super) enum Nonsense {
     Nameless,
     /// The words behind the verb are not what the verb wants.
     Syntax,
-    /// The line is the beginning of an HTTP request.
-    Http,
 }
 
 /// Reads one line. Case and blanks at the end do not matter (RFC 5321 section 2.4 and 4.1.1).
@@ -78,7 +76,6 @@ pub(super) fn parse(line: &[u8]) -> Result<Command<'_>, Nonsense> {
         b"VRFY" => Ok(Command::Vrfy),
         b"EXPN" => Ok(Command::Expn),
         b"QUIT" => bare(Command::Quit),
-        b"GET" | b"POST" | b"PUT" | b"HEAD" | b"OPTIONS" | b"CONNECT" => Err(Nonsense::Http),
         _ => Err(Nonsense::Unknown),
     }
 }
@@ -170,7 +167,7 @@ mod tests {
             (b" EHLO x", Err(Nonsense::Unknown)),
             (b"a1 LOGIN user secret", Err(Nonsense::Unknown)),
             (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2", Err(Nonsense::Unknown)),
-            (b"GET / HTTP/1.1", Err(Nonsense::Http)),
+            (b"GET / HTTP/1.1", Err(Nonsense::Unknown)),
             (b"\xff\xfb\x1fQUIT", Err(Nonsense::ControlBytes)),
             (b"AUTJ\x08H PLAIN", Err(Nonsense::ControlBytes)),
             (b"NO\0OP", Err(Nonsense::ControlBytes)),

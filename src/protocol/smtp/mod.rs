@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     CLIENT_TIME, Dialogue, Farewell, Heard, Identity, Local, Login, MAX_AUTH_LINE, MAX_COMMANDS,
-    MAX_LINE, MAX_NONSENSE, Opened, StartTls, Welcome,
+    MAX_LINE, MAX_NONSENSE, Offer, Opened, StartTls, Welcome,
 };
 use crate::refusal::Refusal;
 use crate::wire::{Lost, Wire};
@@ -34,6 +34,7 @@ const DISCARD: u64 = 4096;
 
 const NO_LOGIN: &str = "530 5.7.0 Authentication required; switch on SMTP authentication (user name and password) in the mail client";
 const NO_TLS: &str = "530 5.7.0 Must issue a STARTTLS command first";
+const NO_MECHANISM: &str = "504 5.5.4 Unrecognized authentication type; set the mail client to user name and normal password (AUTH PLAIN or LOGIN)";
 const TOO_LONG: &str = "500 5.5.6 Line too long";
 const SYNTAX: &str = "501 5.5.4 Syntax error in the words behind the command";
 
@@ -43,8 +44,8 @@ pub struct Smtp {
     /// The client's own name, fit for the server; `None` while it has not said one.
     name: Option<String>,
     nonsense: usize,
-    /// Whether the log says already what to change in this client.
-    told: bool,
+    /// What the log was told last about changes to this client.
+    told: &'static str,
 }
 
 impl Dialogue for Smtp {
@@ -54,8 +55,12 @@ impl Dialogue for Smtp {
         Self {
             name: None,
             nonsense: 0,
-            told: false,
+            told: "",
         }
+    }
+
+    fn cautious_offer() -> Offer {
+        Offer(vec!["8BITMIME".to_owned()])
     }
 
     async fn greet(&mut self, client: &mut Wire, _local: &Local<'_>) -> Result<(), Lost> {
@@ -90,6 +95,10 @@ impl Dialogue for Smtp {
                             self.nonsense += 1;
                             answer.into()
                         }
+                        Told::NoMechanism => {
+                            self.nonsense += 1;
+                            self.no_mechanism()
+                        }
                     }
                 }
                 Ok(Command::StartTls) if local.starttls => {
@@ -120,13 +129,6 @@ impl Dialogue for Smtp {
                     say(client, "221 2.0.0 Goodbye").await?;
                     return Ok(Heard::Left);
                 }
-                Err(Nonsense::Http) => {
-                    Self::farewell(client, Farewell::Http).await?;
-                    return Ok(Heard::ShownOut(
-                        "spoke HTTP; this port speaks SMTP, for mail clients only",
-                    ));
-                }
-                Err(_) if line.len() > MAX_LINE => return too_long(client).await,
                 Err(nonsense) => {
                     self.nonsense += 1;
                     worded(nonsense).into()
@@ -218,10 +220,16 @@ impl Smtp {
         NO_TLS.into()
     }
 
-    /// Tells the log what to change in this client, once.
+    fn no_mechanism(&mut self) -> Cow<'static, str> {
+        // What the client calls a mechanism may be its password: it is not repeated anywhere.
+        self.tell("the client wants to log in by another mechanism than PLAIN or LOGIN; set it to normal password");
+        NO_MECHANISM.into()
+    }
+
+    /// Tells the log what to change in this client, once in a row.
     fn tell(&mut self, what: &'static str) {
-        if !self.told {
-            self.told = true;
+        if self.told != what {
+            self.told = what;
             tracing::warn!("{what}");
         }
     }
@@ -275,7 +283,6 @@ fn worded(nonsense: Nonsense) -> &'static str {
         }
         Nonsense::Nameless => "501 5.5.4 EHLO and HELO need the client's name",
         Nonsense::Syntax => SYNTAX,
-        Nonsense::Http => "500 5.5.2 This port speaks SMTP, not HTTP",
     }
 }
 

@@ -108,11 +108,11 @@ pub(super) async fn leave(mut server: Wire) {
     let goodbye = async {
         if server.send(b"QUIT\r\n").await.is_ok() {
             drop(reply::hear(&mut server).await);
+            server.finish().await;
         }
     };
-    // A server that does not answer in time has been polite enough.
+    // A server that does not answer in time has been treated politely enough.
     drop(timeout(GOODBYE_TIME, goodbye).await);
-    server.finish().await;
 }
 
 async fn greeting(server: &mut Wire, starttls: bool) -> Result<(), Refusal> {

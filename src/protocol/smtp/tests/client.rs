@@ -315,10 +315,6 @@ async fn odd_visitors_are_answered_and_shown_out() {
         C: QUIT
         S: 221 2.0.0 Goodbye";
     assert_eq!(story(telnet, false).await, ["left"]);
-    let http = "
-        C: GET / HTTP/1.1
-        S: 421 4.7.0 This port speaks SMTP, not HTTP";
-    assert!(story(http, false).await[0].contains("spoke HTTP"));
     let wrong = "C: a1 CAPABILITY\nS: 500 5.5.2 Command not recognized; this port speaks SMTP\n";
     let nonsense = wrong.repeat(MAX_NONSENSE - 1)
         + "C: a1 CAPABILITY\nS: 421 4.7.0 Too many errors; this port speaks SMTP";
