@@ -1,0 +1,322 @@
+//! Judges a token endpoint's answer: status, headers and body in, a strict RFC 6749 answer or an [`Error`] out.
+//!
+//! Real endpoints bend the RFC: `expires_in` as text, no `token_type`, JSON called `text/plain`, HTML error pages. What
+//! is meant clearly is straightened here, so that the parser behind sees only what section 5.1 allows. Pure functions;
+//! knows nothing of connections.
+
+use std::time::Duration;
+
+use oauth2::basic::BasicTokenResponse;
+use oauth2::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use oauth2::{HttpResponse, TokenResponse as _};
+use serde_json::{Map, Value};
+
+use super::catalogue::{self, Class};
+use super::quiet::Quiet;
+use super::{Error, Tokens};
+use crate::said::Said;
+use crate::secret::{AccessToken, Secret};
+
+/// How long a token is good where the endpoint does not say, in seconds.
+const USUAL_LIFETIME: f64 = 3_600.0;
+
+/// No token is believed to be good for longer, in seconds: 30 days.
+const LONGEST_LIFETIME: f64 = 2_592_000.0;
+
+/// How deep an answer's JSON may nest.
+const MAX_DEPTH: usize = 16;
+
+/// How much of an error description or an error page is repeated, in characters.
+const MAX_EXCERPT: usize = 500;
+
+/// What must be known of the question to judge the answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    /// Whether something was handed in that can die: a code or a refresh token.
+    pub(super) mortal: bool,
+    /// What must not be repeated.
+    pub(super) quiet: Quiet,
+}
+
+/// Turns an endpoint's answer into one that follows RFC 6749 section 5.1 to the letter, or says why it is none.
+pub(super) fn straighten(answer: &HttpResponse, asked: &Asked) -> Result<HttpResponse, Error> {
+    let status = answer.status();
+    let unavailable = |text: String| Err(Error::Unavailable(Said::new(text)));
+    let header = |name| answer.headers().get(name).map(|v| Said::new(v.as_bytes()));
+
+    if let Some(encoding) = header(CONTENT_ENCODING)
+        && !encoding.as_str().eq_ignore_ascii_case("identity")
+    {
+        return unavailable(format!(
+            "the answer is encoded as {}, which was not asked for",
+            encoding.short()
+        ));
+    }
+    if status.is_redirection() {
+        let target = header(LOCATION).unwrap_or_default();
+        return unavailable(format!(
+            "HTTP {}: redirected to `{}`, and token requests follow no redirect; check `token_url`",
+            status.as_u16(),
+            asked.quiet.hush(&target.short())
+        ));
+    }
+    let object = read_object(answer.body());
+    let error = object.as_ref().and_then(|object| refusal(object, asked));
+    if status.is_server_error() || status.as_u16() == 429 {
+        let said = match error {
+            Some(error) => error.text,
+            None => excerpt(answer.body(), asked),
+        };
+        let wait = header(RETRY_AFTER)
+            .map(|wait| format!(" (retry after {})", wait.short()))
+            .unwrap_or_default();
+        return unavailable(format!("HTTP {}: {said}{wait}", status.as_u16()));
+    }
+    if let Some(error) = error {
+        return Err(error.into_error(asked));
+    }
+    let Some(object) = object.filter(|_| status.is_success()) else {
+        return unavailable(format!(
+            "HTTP {} without a JSON answer: {}",
+            status.as_u16(),
+            excerpt(answer.body(), asked)
+        ));
+    };
+    strict(&object)
+}
+
+/// Takes the tokens out of a strict answer.
+pub(super) fn tokens(answer: &BasicTokenResponse) -> Result<Tokens, Error> {
+    let access = AccessToken::parse(answer.access_token().secret())
+        .map_err(|why| Error::Denied(Said::from(why)))?;
+    Ok(Tokens {
+        access,
+        lifetime: answer.expires_in().unwrap_or(Duration::ZERO),
+        refresh: answer
+            .refresh_token()
+            .map(|token| Secret::from(token.secret().as_str())),
+    })
+}
+
+/// Reads a JSON object, whatever the answer calls its type.
+fn read_object(body: &[u8]) -> Option<Map<String, Value>> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if nests_too_deep(body) {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
+}
+
+/// Counts brackets outside strings, before the parser sees them.
+fn nests_too_deep(body: &[u8]) -> bool {
+    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => depth += 1,
+            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
+/// Makes the strict answer from a successful one.
+fn strict(object: &Map<String, Value>) -> Result<HttpResponse, Error> {
+    let text = |key: &str| {
+        let value = object.get(key).and_then(Value::as_str);
+        value.filter(|text| !text.is_empty())
+    };
+    let Some(access) = text("access_token") else {
+        let keys: Vec<&str> = object.keys().map(String::as_str).take(10).collect();
+        return Err(Error::Unavailable(Said::new(format!(
+            "the answer holds no access_token but [{}]; check `token_url`",
+            keys.join(", ")
+        ))));
+    };
+    match object.get("token_type") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(kind))
+            if kind.is_empty() || kind.trim().eq_ignore_ascii_case("bearer") => {}
+        Some(other) => {
+            return Err(Error::Denied(Said::new(format!(
+                "the endpoint gave a token of type {other}; mail servers take Bearer tokens only"
+            ))));
+        }
+    }
+    let mut clean = Map::new();
+    clean.insert("access_token".into(), access.into());
+    clean.insert("token_type".into(), "bearer".into());
+    clean.insert(
+        "expires_in".into(),
+        lifetime(object.get("expires_in")).into(),
+    );
+    if let Some(refresh) = text("refresh_token") {
+        clean.insert("refresh_token".into(), refresh.into());
+    }
+    let mut answer = HttpResponse::new(Value::Object(clean).to_string().into_bytes());
+    let json = oauth2::http::HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
+    Ok(answer)
+}
+
+/// Reads a lifetime in seconds from a number or a text of one.
+fn lifetime(value: Option<&Value>) -> u64 {
+    let seconds = match value {
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
+        _ => None,
+    };
+    let seconds = seconds.filter(|s| !s.is_nan()).unwrap_or(USUAL_LIFETIME);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to 0..=2,592,000 just before"
+    )]
+    let whole = seconds.clamp(0.0, LONGEST_LIFETIME) as u64;
+    whole
+}
+
+/// An error answer, read.
+struct Refused {
+    class: Class,
+    text: String,
+}
+
+impl Refused {
+    fn into_error(self, asked: &Asked) -> Error {
+        let said = Said::new(self.text);
+        match self.class {
+            Class::Dead if asked.mortal => Error::GrantDead(said),
+            Class::Dead | Class::Denied => Error::Denied(said),
+            Class::Later => Error::Unavailable(said),
+        }
+    }
+}
+
+/// Reads RFC 6749 section 5.2's error, as bent by Microsoft (`error_codes`, ids) and Google (`error` as an object).
+fn refusal(object: &Map<String, Value>, asked: &Asked) -> Option<Refused> {
+    let text = |value: Option<&Value>| match value {
+        Some(Value::String(text)) => text.trim().to_owned(),
+        _ => String::new(),
+    };
+    let (error, description) = match object.get("error") {
+        Some(Value::String(error)) if !error.trim().is_empty() => (
+            error.trim().to_owned(),
+            text(object.get("error_description")),
+        ),
+        Some(Value::Object(inner)) => {
+            let word = ["status", "code", "type"]
+                .iter()
+                .find_map(|key| match inner.get(*key) {
+                    Some(Value::String(word)) => Some(word.clone()),
+                    _ => None,
+                });
+            (
+                word.unwrap_or_else(|| "error".to_owned()),
+                text(inner.get("message")),
+            )
+        }
+        _ => return None,
+    };
+    let code = entra_code(&description).or_else(|| {
+        let first = object.get("error_codes")?.as_array()?.first()?;
+        u32::try_from(first.as_u64()?).ok()
+    });
+    let class = match (catalogue::word(&error), code.and_then(catalogue::entra)) {
+        (_, Some(class)) | (class, None) => class,
+    };
+    let advice = code
+        .and_then(catalogue::entra_advice)
+        .or_else(|| catalogue::advice(&error, &description));
+
+    // Microsoft ends its descriptions with ids and a time stamp, which would push the advice out of sight.
+    let short = description
+        .split("Trace ID:")
+        .next()
+        .unwrap_or_default()
+        .trim();
+    let mut said = asked.quiet.hush(&cut(&error, 100));
+    if !short.is_empty() {
+        said.push_str(": ");
+        said.push_str(&cut(&asked.quiet.hush(short), MAX_EXCERPT));
+    } else if let Some(code) = code {
+        said.push_str(&format!(": AADSTS{code}"));
+    }
+    if let Some(advice) = advice {
+        said.truncate(said.trim_end_matches('.').len());
+        said.push_str("; ");
+        said.push_str(advice);
+    }
+    let ids: Vec<String> = ["trace_id", "correlation_id"]
+        .iter()
+        .filter_map(|key| {
+            let id = text(object.get(*key));
+            (!id.is_empty()).then(|| format!("{key} {}", cut(&id, 64)))
+        })
+        .collect();
+    if !ids.is_empty() {
+        said.push_str(&format!(" ({})", ids.join(", ")));
+    }
+    Some(Refused { class, text: said })
+}
+
+/// Finds the number of an `AADSTSnnn` in a description.
+fn entra_code(description: &str) -> Option<u32> {
+    let (_, rest) = description.split_once("AADSTS")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+/// Returns a bounded piece of a body that is no JSON: a page's title, or its text without tags.
+fn excerpt(body: &[u8], asked: &Asked) -> String {
+    let text = asked.quiet.hush(&String::from_utf8_lossy(body));
+    let lower = text.to_ascii_lowercase();
+    let title = lower.find("<title>").and_then(|at| {
+        let from = at + "<title>".len();
+        let to = from + lower.get(from..)?.find('<')?;
+        text.get(from..to)
+    });
+    let plain = match title {
+        Some(title) if !title.trim().is_empty() => title.to_owned(),
+        _ => without_tags(&text),
+    };
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    if words.is_empty() {
+        return "an empty answer".to_owned();
+    }
+    cut(&words.join(" "), MAX_EXCERPT)
+}
+
+/// Drops what stands between angle brackets.
+fn without_tags(text: &str) -> String {
+    let mut inside = false;
+    let mut plain = String::new();
+    for c in text.chars() {
+        match c {
+            '<' => {
+                inside = true;
+                plain.push(' ');
+            }
+            '>' if inside => inside = false,
+            _ if !inside => plain.push(c),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// Cuts a text at `most` characters, showing that it was cut.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(most.saturating_sub(3)).collect();
+    short.push_str("...");
+    short
+}

@@ -1,0 +1,169 @@
+//! What token endpoints' error codes mean, and what a person can do about the commonest.
+//!
+//! Data only. The numbers are Microsoft Entra's AADSTS codes
+//! (learn.microsoft.com/entra/identity-platform/reference-error-codes), the words those of RFC 6749 section 5.2 and
+//! `OpenID` Connect Core section 3.1.2.6.
+
+#![expect(
+    clippy::unreadable_literal,
+    reason = "the codes stand as the provider writes them, so that they can be searched for"
+)]
+
+/// What an error means for what was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// What was handed in is dead for good; only a new consent helps.
+    Dead,
+    /// Configuration or policy forbids; what was handed in may still be good.
+    Denied,
+    /// It may work later.
+    Later,
+}
+
+/// Returns what an error word alone means. Words that are not known are a definite no, but kill nothing.
+pub(super) fn word(error: &str) -> Class {
+    match error {
+        "invalid_grant" | "interaction_required" | "consent_required" | "login_required" => {
+            Class::Dead
+        }
+        "temporarily_unavailable" | "server_error" | "slow_down" => Class::Later,
+        _ => Class::Denied,
+    }
+}
+
+/// Entra's codes that mean "later" whatever word they come with.
+const LATER: [u32; 11] = [
+    50033, 50134, 50196, 70012, 90006, 90012, 90024, 90033, 90055, 90090, 90091,
+];
+
+/// Entra's codes that name a policy or a setting: they come with `invalid_grant` too, yet the refresh token lives on
+/// and works again once an administrator has changed what is in the way.
+const DENIED: [u32; 39] = [
+    16000, 28002, 50001, 50011, 50020, 50034, 50053, 50057, 50059, 50105, 50131, 50194, 51004,
+    53000, 53001, 53003, 53011, 65002, 70001, 70002, 70011, 90002, 90038, 90094, 90095, 90124,
+    90130, 500011, 500208, 530032, 530035, 650052, 650056, 650057, 700011, 700016, 7000112,
+    7000215, 7000222,
+];
+
+/// Returns what an AADSTS code means, where it says more than the word beside it.
+pub(super) fn entra(code: u32) -> Option<Class> {
+    if LATER.contains(&code) {
+        return Some(Class::Later);
+    }
+    DENIED.contains(&code).then_some(Class::Denied)
+}
+
+/// Returns what to do about an AADSTS code.
+pub(super) fn entra_advice(code: u32) -> Option<&'static str> {
+    Some(match code {
+        7000215 | 70002 => {
+            "put the client secret's Value, not its ID, into `client_secret`, exactly as the portal showed it"
+        }
+        7000222 => {
+            "the client secret has expired: make a new one in the app registration and put it into `client_secret`"
+        }
+        700016 | 70001 | 700011 => {
+            "check `client_id` and the tenant in `token_url`: this tenant does not know the application"
+        }
+        7000229 => {
+            "the tenant has no enterprise application for this `client_id`: give admin consent there first"
+        }
+        90002 => "check the tenant in `token_url` and `permission_url`: there is none of this name",
+        90038 => "the tenant lives in another national cloud: use that cloud's login host",
+        50011 => {
+            "register exactly this `redirect_uri` at the application (platform: mobile and desktop)"
+        }
+        7000218 => {
+            "add `client_secret`, or set `Allow public client flows` to Yes in the app registration"
+        }
+        700025 => "remove `client_secret`: the application is registered as a public client",
+        65001 => {
+            "sign in again and accept the permissions; for client credentials an administrator must consent"
+        }
+        65004 => "the sign-in was declined: sign in again and accept the permissions",
+        90094 | 90095 | 650056 => "an administrator must consent to the application's permissions",
+        53003 | 53000 | 53001 | 53011 | 530032 | 50131 => {
+            "a Conditional Access policy is in the way: ask the administrator to allow this application or machine"
+        }
+        530035 => "the tenant's security defaults are in the way: ask the administrator",
+        50105 => "ask the administrator to assign the user to the enterprise application",
+        50053 => "the account is locked: wait, or ask the administrator",
+        50057 => "the account is disabled: ask the administrator",
+        50020 | 50034 | 500208 | 51004 | 16000 => {
+            "the account is not in this tenant: check who signed in and the tenant in `token_url`"
+        }
+        50194 | 50059 => "put the tenant's own id into `token_url` instead of `common`",
+        700022 | 700023 | 70011 | 28002 => {
+            "check `oauth2_scope`: all scopes must belong to one resource and be spelt exactly"
+        }
+        901002 => "remove `oauth2_resource`: this endpoint takes `oauth2_scope`",
+        50076 | 50079 | 50074 | 50072 | 50158 => {
+            "the provider wants a second factor: sign in again in a browser"
+        }
+        50173 | 50132 | 50133 => "the password was changed or the session revoked: sign in again",
+        700082 | 70008 => "the refresh token was not used for too long: sign in again",
+        700084 => {
+            "register the redirect address as mobile and desktop application, not as single-page application"
+        }
+        700005 => "use the same tenant in `permission_url` and `token_url`",
+        54005 => "the authorisation code was used before: sign in again",
+        _ => return None,
+    })
+}
+
+/// Returns what to do about an error without an AADSTS code, from its word and description.
+pub(super) fn advice(error: &str, description: &str) -> Option<&'static str> {
+    let says = |words: &str| description.contains(words);
+    Some(match error {
+        "invalid_grant" if says("expired or revoked") => {
+            "sign in again; at Google, if this comes back every 7 days, the consent screen is still in Testing: publish it"
+        }
+        "invalid_grant" if says("invalid_rapt") => {
+            "the organisation's session length has passed: sign in again, or ask the administrator to trust the application"
+        }
+        "invalid_client" | "deleted_client" | "disabled_client" => {
+            "check `client_id` and `client_secret`"
+        }
+        "unauthorized_client" => {
+            "check `client_id`, and that the application may use this grant and these scopes"
+        }
+        "invalid_scope" => "check `oauth2_scope`",
+        "redirect_uri_mismatch" => "register exactly this `redirect_uri` at the provider",
+        "unsupported_grant_type" => "check `oauth2_flow`: the provider does not offer this grant",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_four_words_of_a_dead_grant_mean_dead() {
+        for dead in [
+            "invalid_grant",
+            "interaction_required",
+            "consent_required",
+            "login_required",
+        ] {
+            assert_eq!(word(dead), Class::Dead, "{dead}");
+        }
+        for denied in [
+            "invalid_client",
+            "access_denied",
+            "invalid_request",
+            "Invalid_Grant",
+            "",
+        ] {
+            assert_eq!(word(denied), Class::Denied, "{denied}");
+        }
+        assert_eq!(word("slow_down"), Class::Later);
+    }
+
+    #[test]
+    fn policies_and_outages_kill_no_refresh_token() {
+        assert_eq!(entra(53003), Some(Class::Denied));
+        assert_eq!(entra(90033), Some(Class::Later));
+        assert_eq!(entra(700_082), None);
+    }
+}
