@@ -13,6 +13,7 @@ use url::Url;
 use super::endpoint::{Application, Asking, Replied};
 use super::{Error, Question};
 use crate::config::{AccountSettings, GrantKind};
+use crate::providers;
 use crate::said::Said;
 use crate::secret::Secret;
 
@@ -97,8 +98,10 @@ fn address(
         )));
     }
 
-    let wishes = Wishes::of(&parsed);
-    let scope = if wishes.offline_access && !names(&account.scope, "offline_access") {
+    // What a provider wants beyond the RFC, so that a refresh token comes with the consent.
+    let provider = providers::by_endpoint(permission_url);
+    let wants_offline_access = provider.is_some_and(|provider| provider.wants_offline_access);
+    let scope = if wants_offline_access && !names(&account.scope, "offline_access") {
         Cow::Owned(format!("{} offline_access", account.scope.trim()))
     } else {
         Cow::Borrowed(account.scope.as_str())
@@ -124,9 +127,11 @@ fn address(
     {
         params.push(("resource", resource.into()));
     }
-    for (key, value) in wishes.extra {
+    for (key, value) in provider.map_or(&[][..], |provider| provider.extra_authorize_params) {
         // What the file already says in its own `permission_url` stands.
-        if !parsed.query_pairs().any(|(known, _)| known == *key) {
+        let said = parsed.query_pairs().any(|(known, _)| known == *key)
+            || params.iter().any(|(known, _)| known == key);
+        if !said {
             params.push((key, (*value).into()));
         }
     }
@@ -141,37 +146,6 @@ fn address(
         Some(_) => "&",
     };
     Ok(format!("{bare}{glue}{}", query.join("&")))
-}
-
-/// What a provider wants beyond the RFC, so that a refresh token comes with the consent.
-#[derive(Default)]
-struct Wishes {
-    /// Whether the scope must name `offline_access`.
-    offline_access: bool,
-    /// More parameters.
-    extra: &'static [(&'static str, &'static str)],
-}
-
-impl Wishes {
-    /// Finds a provider's wishes by its authorization endpoint.
-    fn of(permission_url: &Url) -> Self {
-        let host = permission_url.host_str().unwrap_or_default();
-        match host {
-            "accounts.google.com" => Self {
-                extra: &[("prompt", "consent")],
-                ..Self::default()
-            },
-            "login.microsoftonline.com"
-            | "login.microsoftonline.us"
-            | "login.partner.microsoftonline.cn"
-            | "login.chinacloudapi.cn"
-            | "login.live.com" => Self {
-                offline_access: true,
-                ..Self::default()
-            },
-            _ => Self::default(),
-        }
-    }
 }
 
 /// Returns whether a space separated list names a scope.
