@@ -2,12 +2,27 @@
 //!
 //! After [`Config::parse`] nothing is "present but perhaps wrong": what cannot work was refused with file and line.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use self::account::Chain;
+use self::ini::{Found, Ini};
+use self::proof::Proof;
 use crate::secret::Secret;
+
+mod account;
+pub mod ini;
+pub mod keys;
+mod oddities;
+mod options;
+mod proof;
+mod scan;
+mod service;
+pub mod value;
 
 /// A whole configuration, proven.
 #[derive(Clone, Debug)]
@@ -20,6 +35,10 @@ pub struct Config {
     pub options: Options,
     /// What is odd but no reason to stop.
     pub warnings: Vec<Complaint>,
+    /// What the file says, for the accounts: they are looked up when they log in.
+    ini: Arc<Ini>,
+    /// The servers that accounts name for themselves.
+    named: Vec<(Protocol, Upstream)>,
 }
 
 /// The protocols a service can speak.
@@ -226,37 +245,92 @@ impl fmt::Display for Complaint {
 }
 
 impl Config {
-    /// Reads and proves a file. All complaints come at once.
+    /// Reads and proves a file. All complaints come at once, the warnings among them.
     pub fn read(path: &Path) -> Result<Self, Vec<Complaint>> {
-        let complain = |text: String| {
+        let bytes = std::fs::read(path).map_err(|error| {
             vec![Complaint {
                 path: path.to_owned(),
                 line: 0,
-                text,
+                text: format!("could not read the file: {error}"),
             }]
-        };
-        let bytes = std::fs::read(path)
-            .map_err(|error| complain(format!("could not read the file: {error}")))?;
-        Self::parse(path, &bytes)
+        })?;
+        let mut config = Self::parse(path, &bytes)?;
+        config.warnings.extend(config.exposed());
+        Ok(config)
     }
 
-    /// Proves a file's content.
-    pub fn parse(path: &Path, _content: &[u8]) -> Result<Self, Vec<Complaint>> {
-        Err(vec![Complaint {
+    /// Proves a file's content. Files that it names are looked for beside `path`.
+    pub fn parse(path: &Path, content: &[u8]) -> Result<Self, Vec<Complaint>> {
+        let complaint = |line, text| Complaint {
             path: path.to_owned(),
-            line: 0,
-            text: "not built yet".into(),
-        }])
+            line,
+            text,
+        };
+        let text = std::str::from_utf8(content).map_err(|error| {
+            let before = content.get(..error.valid_up_to()).unwrap_or_default();
+            let line = before.split(|&b| b == b'\n').count();
+            vec![complaint(
+                line,
+                "the file is not UTF-8 text; save it as UTF-8".to_owned(),
+            )]
+        })?;
+        let ini = Ini::parse(text).map_err(|faults| {
+            let faults = faults.into_iter();
+            faults
+                .map(|fault| complaint(fault.line, fault.text))
+                .collect::<Vec<_>>()
+        })?;
+        let mut proof = Proof::new(&ini, path);
+        let services = service::prove(&mut proof);
+        let options = options::prove(&mut proof);
+        oddities::look(&mut proof, &options);
+        let Proof {
+            mut complaints,
+            mut warnings,
+            ..
+        } = proof;
+        if !complaints.is_empty() {
+            complaints.append(&mut warnings);
+            complaints.sort_by_key(|complaint| complaint.line);
+            return Err(complaints);
+        }
+        warnings.sort_by_key(|warning| warning.line);
+        Ok(Self {
+            path: path.to_owned(),
+            services,
+            options,
+            warnings,
+            named: named_servers(&ini),
+            ini: Arc::new(ini),
+        })
     }
 
     /// Returns what a login as `user` uses.
-    pub fn account(&self, _user: &str) -> Result<AccountSettings, AccountError> {
-        Err(AccountError::Unknown)
+    pub fn account(&self, user: &str) -> Result<AccountSettings, AccountError> {
+        let chain = self.chain(user).ok_or(AccountError::Unknown)?;
+        chain.resolve(user, &self.path)
+    }
+
+    /// Returns every value that a login as `user` uses, with section and line; nothing where no section fits.
+    pub fn origins(&self, user: &str) -> Vec<(&'static str, Found<'_>)> {
+        let chain = self.chain(user);
+        chain.map(|chain| chain.settings()).unwrap_or_default()
+    }
+
+    /// Returns the sections in which a user's values are looked for.
+    fn chain(&self, user: &str) -> Option<Chain<'_>> {
+        Chain::of(&self.ini, user, self.options.allow_catch_all_accounts)
     }
 
     /// Returns the names of all account sections (those with `@`), catch-alls included, in the order of the file.
     pub fn account_sections(&self) -> Vec<String> {
-        Vec::new()
+        let names = self.ini.sections().iter().map(|section| &section.name);
+        names.filter(|name| name.contains('@')).cloned().collect()
+    }
+
+    /// Returns a value of a service or of the options and where it stands, `DEFAULT` included.
+    pub fn origin(&self, section: &str, key: &str) -> Option<Found<'_>> {
+        self.ini.value(section, key)
     }
 
     /// Returns the upstream of a login: the account's own, or the service's.
@@ -271,6 +345,63 @@ impl Config {
 
     /// Returns every upstream a service may lead to: its own first, then those that accounts name.
     pub fn upstreams(&self, service: &Service) -> Vec<Upstream> {
-        vec![service.server.clone()]
+        let named = self.named.iter();
+        let named = named.filter(|(protocol, server)| {
+            *protocol == service.protocol && *server != service.server
+        });
+        std::iter::once(&service.server)
+            .chain(named.map(|(_, server)| server))
+            .cloned()
+            .collect()
     }
+
+    /// Warns where others on this machine may read the secrets in the file.
+    #[cfg(unix)]
+    fn exposed(&self) -> Option<Complaint> {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&self.path).ok()?.permissions().mode();
+        let secret = |section: &ini::Section| {
+            let mut keys = section.keys.iter();
+            keys.find(|key| keys::is_secret(&key.name))
+                .map(|key| key.line)
+        };
+        let line = self.ini.sections().iter().find_map(secret)?;
+        (mode & 0o004 != 0).then(|| Complaint {
+            path: self.path.clone(),
+            line,
+            text: "everybody on this machine can read the secrets in this file; `chmod o-rwx` it"
+                .into(),
+        })
+    }
+
+    /// Files have no such modes here.
+    #[cfg(not(unix))]
+    fn exposed(&self) -> Option<Complaint> {
+        None
+    }
+}
+
+/// Collects the servers that account sections and `DEFAULT` name, each once.
+fn named_servers(ini: &Ini) -> Vec<(Protocol, Upstream)> {
+    let mut seen = HashSet::new();
+    let mut named = Vec::new();
+    for section in ini.sections() {
+        if !section.name.contains('@') && section.name != ini::DEFAULT {
+            continue;
+        }
+        for (key, protocol) in [
+            ("imap_server", Protocol::Imap),
+            ("pop_server", Protocol::Pop),
+            ("smtp_server", Protocol::Smtp),
+        ] {
+            let found = ini.own(&section.name, key);
+            let server = found.and_then(|found| value::upstream(found.value).ok());
+            if let Some(server) = server
+                && seen.insert((protocol, server.clone()))
+            {
+                named.push((protocol, server));
+            }
+        }
+    }
+    named
 }

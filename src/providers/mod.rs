@@ -151,8 +151,8 @@ pub fn all() -> impl Iterator<Item = &'static Provider> {
 
 /// Returns the provider of that name or alias, in any case.
 pub fn named(name: &str) -> Option<&'static Provider> {
-    let is = |known: &&str| known.eq_ignore_ascii_case(name);
-    all().find(|provider| is(&provider.name) || provider.aliases.iter().any(|alias| is(&alias)))
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    all().find(|provider| is(provider.name) || provider.aliases.iter().any(|alias| is(alias)))
 }
 
 /// Returns the provider whose endpoint this address is. Where several share a host, the first in the table: they have

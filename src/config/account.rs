@@ -1,0 +1,229 @@
+//! What a login uses: the account sections and their inheritance.
+//!
+//! A value is looked for in `[user]`, then in `[@domain]`, then in `[@]`; behind each of these that exists stands
+//! `[DEFAULT]`. The last two count only with `allow_catch_all_accounts`. User names match section names exactly, in
+//! this case. An empty value ends the search and counts as absent.
+
+use std::path::Path;
+
+use super::ini::{Found, Ini, whole_number};
+use super::{AccountError, AccountSettings, Cached, Certificate, GrantKind, Upstream, keys, value};
+use crate::secret::Secret;
+
+/// The sections a user's values are looked for in, in that order.
+#[derive(Clone, Debug)]
+pub(super) struct Chain<'a> {
+    ini: &'a Ini,
+    sections: Vec<&'a str>,
+}
+
+impl<'a> Chain<'a> {
+    /// Finds the sections of a user, or nothing where none fits.
+    pub(super) fn of(ini: &'a Ini, user: &str, catch_all: bool) -> Option<Self> {
+        if user.is_empty() || user.starts_with('@') {
+            return None;
+        }
+        let mut names = Vec::new();
+        // Services and options are sections too, but nobody's account.
+        if user.contains('@') {
+            names.push(user.to_owned());
+        }
+        if catch_all {
+            if let Some((_, domain)) = user.rsplit_once('@') {
+                names.push(format!("@{domain}"));
+            }
+            names.push("@".to_owned());
+        }
+        let sections: Vec<&str> = names
+            .iter()
+            .filter_map(|name| ini.section(name))
+            .map(|section| section.name.as_str())
+            .collect();
+        (!sections.is_empty()).then_some(Self { ini, sections })
+    }
+
+    /// Returns the section that makes the account valid.
+    pub(super) fn section(&self) -> &'a str {
+        self.sections.first().copied().unwrap_or_default()
+    }
+
+    /// Finds a value and where it came from. An empty value is none.
+    pub(super) fn find(&self, key: &str) -> Option<Found<'a>> {
+        let ini = self.ini;
+        let mut found = self.sections.iter().filter_map(|name| ini.value(name, key));
+        found.next().filter(|found| !found.value.is_empty())
+    }
+
+    /// Finds a value that no other section may lend.
+    pub(super) fn find_own(&self, key: &str) -> Option<Found<'a>> {
+        // A user name never begins with an @, a catch-all section always does.
+        let own = Some(self.section()).filter(|section| !section.starts_with('@'))?;
+        self.ini
+            .own(own, key)
+            .filter(|found| !found.value.is_empty())
+    }
+
+    /// Finds a value under a key or under the key's other spelling.
+    fn find_either(&self, key: &str, other: &str) -> Option<Found<'a>> {
+        self.find(key).or_else(|| self.find(other))
+    }
+
+    /// Lists every value a login uses, with where it came from.
+    pub(super) fn settings(&self) -> Vec<(&'static str, Found<'a>)> {
+        let own = [
+            "access_token",
+            "access_token_expiry",
+            "refresh_token",
+            "last_activity",
+        ];
+        keys::of(keys::Kind::Account)
+            .filter_map(|key| {
+                let found = match key {
+                    "redirect_listen_address" => self.find_either(key, "redirect_list_address"),
+                    _ if own.contains(&key) => self.find_own(key),
+                    _ => self.find(key),
+                };
+                Some((key, found?))
+            })
+            .collect()
+    }
+
+    /// Says that something is missing or wrong, with section and line.
+    fn incomplete(&self, what: &str) -> AccountError {
+        let section = self.section();
+        let line = self.ini.section(section).map_or(0, |section| section.line);
+        AccountError::Incomplete(format!("the section [{section}] (line {line}) {what}"))
+    }
+
+    /// Chooses the grant, and says why.
+    pub(super) fn grant(&self) -> Result<(GrantKind, &'static str), AccountError> {
+        let asked = self.find("permission_url").is_some();
+        let flow = self.find("oauth2_flow").map(|found| found.value);
+        let known = [
+            GrantKind::AuthorizationCode,
+            GrantKind::ClientCredentials,
+            GrantKind::Device,
+            GrantKind::Password,
+            GrantKind::ServiceAccount,
+        ];
+        let meant = flow.map(|flow| known.into_iter().find(|kind| kind.as_str() == flow));
+        match (asked, meant) {
+            (true, Some(Some(GrantKind::Device))) => {
+                Ok((GrantKind::Device, "oauth2_flow says so"))
+            }
+            (true, None | Some(Some(GrantKind::AuthorizationCode))) => {
+                Ok((GrantKind::AuthorizationCode, "permission_url is set"))
+            }
+            (true, Some(_)) => Ok((
+                GrantKind::AuthorizationCode,
+                "permission_url is set, which outweighs oauth2_flow",
+            )),
+            (false, Some(Some(GrantKind::Device))) => Err(self.incomplete(
+                "has oauth2_flow = device but no permission_url; that is where the device code is asked for",
+            )),
+            (false, Some(Some(GrantKind::AuthorizationCode))) => {
+                Err(self.incomplete("has oauth2_flow = authorization_code but no permission_url"))
+            }
+            (false, Some(Some(kind))) => Ok((kind, "oauth2_flow says so")),
+            (false, Some(None)) => {
+                let names = known.map(GrantKind::as_str);
+                let near = keys::nearest(flow.unwrap_or_default(), names);
+                let near = near.map_or_else(|| names.join(", "), ToString::to_string);
+                Err(self.incomplete(&format!(
+                    "has no permission_url and an oauth2_flow that is not known; did you mean {near}?"
+                )))
+            }
+            (false, None) => {
+                Err(self.incomplete("has neither permission_url nor oauth2_flow; one of them must say how to get a token"))
+            }
+        }
+    }
+
+    /// Checks that what no grant can do without is there.
+    pub(super) fn check(&self) -> Result<(GrantKind, &'static str), AccountError> {
+        let has = |key| self.find(key).is_some();
+        let password = self
+            .find("oauth2_flow")
+            .is_some_and(|f| f.value == "password");
+        let scope = has("oauth2_scope") || (password && has("oauth2_resource"));
+        let missing: Vec<&str> = [
+            ("token_url", has("token_url")),
+            ("client_id", has("client_id")),
+            ("oauth2_scope", scope),
+        ]
+        .into_iter()
+        .filter_map(|(key, there)| (!there).then_some(key))
+        .collect();
+        if !missing.is_empty() {
+            return Err(self.incomplete(&format!("has no value for {}", missing.join(", "))));
+        }
+        let grant = self.grant()?;
+        for key in ["permission_url", "token_url", "client_id"] {
+            if self
+                .find(key)
+                .is_some_and(|found| value::is_placeholder(found.value))
+            {
+                return Err(self.incomplete(&format!("still holds a placeholder for {key}")));
+            }
+        }
+        for key in ["permission_url", "token_url"] {
+            if let Some(Err(fault)) = self.find(key).map(|found| value::endpoint(found.value)) {
+                return Err(self.incomplete(&format!("cannot work: {key}: {fault}")));
+            }
+        }
+        Ok(grant)
+    }
+
+    /// Brings together what a login as `user` uses. `config` is the configuration file.
+    pub(super) fn resolve(
+        &self,
+        user: &str,
+        config: &Path,
+    ) -> Result<AccountSettings, AccountError> {
+        let (grant, grant_reason) = self.check()?;
+        let text = |key| self.find(key).map(|found| found.value.to_owned());
+        let own = |key| self.find_own(key).map(|found| found.value.to_owned());
+        let number = |found: Option<Found<'_>>| found.and_then(|found| whole_number(found.value));
+        let upstream = |key| -> Option<Upstream> { value::upstream(self.find(key)?.value).ok() };
+        let certificate = self
+            .find("jwt_certificate_path")
+            .zip(self.find("jwt_key_path"));
+        let pkce = self.find("use_pkce");
+        let pkce = pkce.and_then(|found| self.ini.flag(found, "use_pkce"));
+        Ok(AccountSettings {
+            name: user.to_owned(),
+            section: self.section().to_owned(),
+            grant,
+            grant_reason,
+            permission_url: text("permission_url"),
+            token_url: text("token_url").unwrap_or_default(),
+            scope: text("oauth2_scope").unwrap_or_default(),
+            resource: text("oauth2_resource"),
+            redirect_uri: text("redirect_uri"),
+            redirect_listen_address: self
+                .find_either("redirect_listen_address", "redirect_list_address")
+                .map(|found| found.value.to_owned()),
+            client_id: text("client_id").unwrap_or_default(),
+            client_secret: self
+                .find("client_secret")
+                .map(|found| Secret::from(found.value)),
+            assertion_certificate: certificate.map(|(certificate, key)| Certificate {
+                certificate: value::file(certificate.value, config),
+                key: value::file(key.value, config),
+            }),
+            pkce: pkce.unwrap_or(true),
+            imap_server: upstream("imap_server"),
+            pop_server: upstream("pop_server"),
+            smtp_server: upstream("smtp_server"),
+            cached: Cached {
+                token_salt: text("token_salt"),
+                token_iterations: number(self.find("token_iterations"))
+                    .and_then(|rounds| u32::try_from(rounds).ok()),
+                access_token: own("access_token"),
+                access_token_expiry: number(self.find_own("access_token_expiry")),
+                refresh_token: own("refresh_token"),
+                client_secret_encrypted: text("client_secret_encrypted"),
+            },
+        })
+    }
+}
