@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::provider::journal::{Journal, Voice};
 use super::provider::talk::Io;
 
 /// How long the client waits for anything. Tests never wait this long unless something is wrong.
@@ -24,6 +25,8 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 pub struct Client {
     io: BufReader<Box<dyn Io>>,
     tags: usize,
+    /// Where lines are written down, if anywhere.
+    pub journal: Option<Journal>,
 }
 
 impl Client {
@@ -34,6 +37,7 @@ impl Client {
         Self {
             io: BufReader::new(Box::new(stream)),
             tags: 0,
+            journal: None,
         }
     }
 
@@ -52,6 +56,7 @@ impl Client {
         Self {
             io: BufReader::new(Box::new(BufWriter::new(io))),
             tags: self.tags,
+            journal: self.journal,
         }
     }
 
@@ -71,6 +76,7 @@ impl Client {
 
     /// Says one line.
     pub async fn say(&mut self, line: &str) {
+        self.note(Voice::Client, line);
         self.send(format!("{line}\r\n")).await;
     }
 
@@ -84,7 +90,15 @@ impl Client {
             return None;
         }
         let line = String::from_utf8_lossy(&line).into_owned();
-        Some(line.trim_end_matches(['\r', '\n']).to_owned())
+        let line = line.trim_end_matches(['\r', '\n']).to_owned();
+        self.note(Voice::Server, &line);
+        Some(line)
+    }
+
+    fn note(&self, voice: Voice, line: &str) {
+        if let Some(journal) = &self.journal {
+            journal.note("client", voice, line);
+        }
     }
 
     /// Hears one line that must come.

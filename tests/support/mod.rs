@@ -18,6 +18,7 @@
 )]
 
 pub mod client;
+pub mod daemon;
 pub mod logs;
 pub mod provider;
 pub mod script;

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc::UnboundedSender;
-
 /// Who spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voice {
@@ -26,11 +24,14 @@ pub struct Entry {
     pub text: String,
 }
 
+/// Somebody who is told each line as it is written.
+type Listener = Arc<dyn Fn(&Entry) + Send + Sync>;
+
 /// The book of it all. Clones write into the same book.
 #[derive(Clone, Default)]
 pub struct Journal {
     entries: Arc<Mutex<Vec<Entry>>>,
-    listener: Arc<Mutex<Option<UnboundedSender<Entry>>>>,
+    listener: Arc<Mutex<Option<Listener>>>,
 }
 
 impl Journal {
@@ -42,15 +43,14 @@ impl Journal {
             text: text.into(),
         };
         if let Some(listener) = &*self.listener.lock().unwrap() {
-            // A listener that left wants to hear no more.
-            drop(listener.send(entry.clone()));
+            listener(&entry);
         }
         self.entries.lock().unwrap().push(entry);
     }
 
     /// Has every further line told to somebody as well.
-    pub fn tell(&self, listener: UnboundedSender<Entry>) {
-        *self.listener.lock().unwrap() = Some(listener);
+    pub fn tell(&self, listener: impl Fn(&Entry) + Send + Sync + 'static) {
+        *self.listener.lock().unwrap() = Some(Arc::new(listener));
     }
 
     /// Returns what the other side said at one hop, in order.
