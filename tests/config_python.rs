@@ -10,6 +10,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use emailproxy::config::edit::Sheet;
 use emailproxy::config::ini::{DEFAULT, Ini};
 
 /// Own values of a file: `DEFAULT` first, then the sections in order. Nothing where the file is refused.
@@ -215,5 +216,35 @@ fn random_files_are_read_alike() {
             (300..1_400).contains(&accepted),
             "{accepted} of 1,500 are accepted, too one-sided to mean much"
         );
+    }
+}
+
+#[test]
+fn edited_files_are_read_alike_and_no_simple_edit_is_refused() {
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let mut texts = Vec::new();
+    while texts.len() < 600 {
+        let file = dice.file(true);
+        let Ok(mut sheet) = Sheet::new(file.clone()) else {
+            continue;
+        };
+        let listing = Ini::parse(&file).unwrap().listing();
+        let (section, keys) = &listing[dice.below(listing.len())];
+        let mut unholdable = false;
+        let edited = match keys.first() {
+            Some((key, _)) if dice.below(2) == 0 => sheet.remove(section, key),
+            Some((key, _)) if dice.below(2) == 0 => {
+                // Its second line would be read as a comment.
+                unholdable = true;
+                sheet.set(section, key, "[v]\n; = w")
+            }
+            _ => sheet.set(section, "fresh", dice.one_of(&["", "v", "[v]", "v\nw"])),
+        };
+        assert_eq!(edited.is_err(), unholdable, "{edited:?}: {file:?}");
+        assert_eq!(sheet.text() == file, unholdable, "{file:?}");
+        texts.push(sheet.text().to_owned());
+    }
+    if let Some(accepted) = compare(&texts) {
+        assert_eq!(accepted, texts.len());
     }
 }

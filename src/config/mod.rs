@@ -15,6 +15,8 @@ use self::proof::Proof;
 use crate::secret::Secret;
 
 mod account;
+pub mod durable;
+pub mod edit;
 pub mod ini;
 pub mod keys;
 mod oddities;
