@@ -14,6 +14,8 @@ pub mod imap;
 pub mod pop;
 pub mod sasl;
 pub mod smtp;
+#[cfg(test)]
+pub(crate) mod transcript;
 
 /// How long a client may take for its next line before login.
 pub const CLIENT_TIME: Duration = Duration::from_secs(60);
@@ -212,6 +214,45 @@ pub(crate) fn lost_server(server: &str, lost: &Lost) -> Refusal {
             why: lost.to_string().as_str().into(),
         },
     }
+}
+
+/// Words a breach of the protocol by a server as a refusal.
+pub(crate) fn misbehaved(server: &Wire, what: &str) -> Refusal {
+    Refusal::ServerMisbehaved {
+        server: server.peer().to_owned(),
+        why: what.into(),
+    }
+}
+
+/// Waits for a server's first byte, and says what to do where none comes.
+pub(crate) async fn await_greeting(server: &mut Wire, starttls: bool) -> Result<(), Refusal> {
+    match server.listen(SERVER_TIME).await {
+        Ok(_) => Ok(()),
+        Err(Lost::TimedOut) if starttls => Err(Refusal::ServerUnavailable {
+            server: server.peer().to_owned(),
+            why: "no greeting came; if the port begins with TLS, set `server_starttls = False`"
+                .into(),
+        }),
+        Err(lost) => Err(lost_server(server.peer(), &lost)),
+    }
+}
+
+/// Refuses to show a token to a server outside of TLS, however it came to that.
+pub(crate) fn needs_tls(server: &Wire) -> Result<(), Refusal> {
+    if server.is_secured() {
+        return Ok(());
+    }
+    Err(Refusal::Misconfigured(format!(
+        "no token is sent to {} without TLS",
+        server.peer()
+    )))
+}
+
+/// Returns whether a server's words, in lower case, ask to come back later.
+pub(crate) fn asks_for_patience(text: &str) -> bool {
+    ["throttled", "backoff", "too many simultaneous connections"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// Offers what all of several servers offer; of `SIZE` the smallest.

@@ -111,6 +111,13 @@ impl Wire {
         self.secured
     }
 
+    /// Stands for a connection inside TLS, for transcripts.
+    #[cfg(test)]
+    pub(crate) fn pretend_secured(mut self) -> Self {
+        self.secured = true;
+        self
+    }
+
     /// Sets the moment after which every read fails, however busy the peer looks. `None` lifts it.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;

@@ -1,0 +1,148 @@
+//! Thousands of lines that no client would send: nothing may panic, hang or let a login through unasked.
+
+use super::*;
+use crate::protocol::MAX_COMMANDS;
+use crate::protocol::transcript::Remote;
+
+/// Scraps from which lines are made: the more they look like IMAP, the deeper they get.
+const SCRAPS: &[&[u8]] = &[
+    b"a LOGIN u pw",
+    b"a LOGIN ",
+    b"a AUTHENTICATE PLAIN ",
+    b"a ",
+    b"A1 ",
+    b"1.85 ",
+    b" ",
+    b"LOGIN ",
+    b"AUTHENTICATE ",
+    b"PLAIN",
+    b"LOGIN",
+    b"ID (",
+    b"NOOP",
+    b"CAPABILITY",
+    b"STARTTLS",
+    b"\"",
+    b"\\",
+    b"\"u\"",
+    b"{3}",
+    b"{3+}",
+    b"{0}",
+    b"{0+}",
+    b"{3-}",
+    b"{",
+    b"}",
+    b"{99999999999+}",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff\xfb\x1f",
+    b"\x08",
+    b"\xc3\xa4",
+    b"*",
+    b"+",
+    b"=",
+    b"AHUAcHc=",
+    b"dQ==",
+    b"u",
+    b"pw",
+    b")",
+    b"(",
+    b"]",
+    b"[",
+    b"%",
+    b"\t",
+];
+
+/// A small generator of numbers, so that every run sees the same lines (Marsaglia's xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % sides as u64).unwrap()
+    }
+
+    fn line(&mut self) -> Vec<u8> {
+        let mut line = Vec::new();
+        for _ in 0..self.roll(12) {
+            if self.roll(8) == 0 {
+                line.push(u8::try_from(self.roll(256)).unwrap());
+            } else {
+                line.extend_from_slice(SCRAPS[self.roll(SCRAPS.len())]);
+            }
+        }
+        line
+    }
+}
+
+#[test]
+fn no_line_breaks_the_parsers() {
+    let mut dice = Dice(0x5eed_1e55);
+    let mut understood = 0;
+    for _ in 0..50_000 {
+        let line = dice.line();
+        let literal = command::announced(&line);
+        if let Ok(head) = command::head(&line) {
+            assert!(head.length <= line.len());
+            let mut pieces = vec![command::Piece::Line(line.clone().into())];
+            if literal.is_some() {
+                pieces.push(command::Piece::Literal(dice.line().into()));
+                pieces.push(command::Piece::Line(dice.line().into()));
+            }
+            understood += usize::from(command::arguments(&head, &pieces).is_ok());
+        }
+        for text in [&line[..], &[b"* ", &line[..]].concat()] {
+            let _ = reply::reply(text, "a");
+            let _ = reply::greeting(text);
+            let _ = reply::may_hold_literals(text);
+            drop(offer::Capabilities::in_code(text));
+        }
+        for word in offer::Capabilities::read(&line).offer().0 {
+            assert!(
+                word.bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b']')
+            );
+        }
+    }
+    assert!(
+        understood > 1_000,
+        "the corpus is too shallow: {understood}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_stream_breaks_the_conversation() {
+    let offer = offer();
+    let local = Local {
+        offer: &offer,
+        starttls: false,
+    };
+    let mut dice = Dice(0xbad_c0de);
+    let mut logins = 0;
+    for _ in 0..1_000 {
+        let (mut remote, mut wire) = Remote::pair(1024 * 1024);
+        for _ in 0..MAX_COMMANDS {
+            let mut line = dice.line();
+            line.extend_from_slice(b"\r\n");
+            remote.say(&line).await;
+        }
+        let mut dialogue = Imap::new();
+        while let Ok(Heard::Login(login)) = dialogue.hear(&mut wire, &local).await {
+            assert!(!login.tag.is_empty() && login.tag.bytes().all(|byte| byte.is_ascii_graphic()));
+            assert!(login.user.bytes().all(|byte| byte > b' ' && byte != 0x7f));
+            logins += 1;
+        }
+        drop(wire);
+        let text = remote.rest().await;
+        for line in text.split_inclusive('\n') {
+            assert!(
+                line.ends_with("\r\n") && !line.trim_end().contains('\r'),
+                "{line:?}"
+            );
+        }
+    }
+    assert!(logins > 10, "the corpus is too shallow: {logins}");
+}
