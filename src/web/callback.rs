@@ -1,0 +1,165 @@
+//! One request of a browser: is it a return from a consent, for which, and what is it told.
+//!
+//! Everything that is no proper return is refused without disturbing a consent. Knows no sockets.
+
+use std::net::IpAddr;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use url::form_urlencoded;
+
+use super::Finish;
+use super::pages::page;
+use super::place::{Place, host_name, is_loopback, plain_path};
+use crate::accounts::{Answer, Outcome};
+use crate::said::Said;
+use crate::secret::Secret;
+
+/// Answers one request that reached `local`; `places` are where returns are expected.
+pub(super) async fn answer(
+    request: &Parts,
+    places: &[Place],
+    local: IpAddr,
+    finish: &Finish,
+) -> Response<Body> {
+    if !is_for_us(request, places, local) {
+        return page(
+            StatusCode::FORBIDDEN,
+            "Not this name",
+            &[
+                "emailproxy answers only under the name of its redirect address.".to_owned(),
+                "If a reverse proxy stands in front, let it pass the Host header on unchanged."
+                    .to_owned(),
+            ],
+        );
+    }
+    let path = plain_path(request.uri.path());
+    let expected = places
+        .iter()
+        .any(|place| place.paths.iter().any(|known| known == path));
+    if !expected {
+        return page(StatusCode::NOT_FOUND, "Nothing here", &[]);
+    }
+    if request.method == Method::HEAD {
+        // Who only looks has not come back yet.
+        return page(StatusCode::OK, "emailproxy", &[]);
+    }
+    if request.method != Method::GET {
+        let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered", &[]);
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        refused.headers_mut().insert(header::ALLOW, allowed);
+        return refused;
+    }
+    let brought = match read(request.uri.query().unwrap_or_default()) {
+        Ok(brought) => brought,
+        Err(why) => {
+            return page(
+                StatusCode::BAD_REQUEST,
+                "This is no answer of a provider",
+                &[
+                    why.to_owned(),
+                    "Sign in by the address in emailproxy's log, or run `emailproxy authorize ACCOUNT`."
+                        .to_owned(),
+                ],
+            );
+        }
+    };
+    // In a task of its own: the code is good for one use, so a closed browser must not stop its redemption.
+    match tokio::spawn(finish(brought)).await {
+        Ok(outcome) => show(&outcome),
+        Err(_) => page(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Something went wrong",
+            &["See emailproxy's log.".to_owned()],
+        ),
+    }
+}
+
+/// Returns whether the request names a host by which we may be called, lest a foreign page reaches us through a name
+/// that it made point here.
+fn is_for_us(request: &Parts, places: &[Place], local: IpAddr) -> bool {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let Some(host) = host.to_str().ok().and_then(host_name) else {
+        return false;
+    };
+    let same = match request.uri.host() {
+        Some(other) => other.trim_matches(['[', ']']).eq_ignore_ascii_case(&host),
+        None => true,
+    };
+    let known = is_loopback(&host)
+        || host.parse() == Ok(local.to_canonical())
+        || places.iter().any(|place| place.names.contains(&host));
+    same && known
+}
+
+/// Reads what the provider sent along; every value is decoded once.
+fn read(query: &str) -> Result<Answer, &'static str> {
+    let mut seen = Vec::new();
+    let mut answer = Answer::default();
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        if seen.contains(&key) {
+            return Err("A parameter is given twice.");
+        }
+        let text = value.into_owned();
+        match key.as_ref() {
+            "state" => answer.state = text,
+            "code" => answer.code = Some(Secret::new(text)),
+            "error" => answer.error = Some(Said::from(text.as_str())),
+            "error_description" => answer.error_description = Some(Said::from(text.as_str())),
+            "iss" => answer.issuer = Some(text),
+            _ => {}
+        }
+        seen.push(key);
+    }
+    if answer.state.is_empty() {
+        return Err("The address lacks the `state` that belongs to a sign-in.");
+    }
+    let code = answer
+        .code
+        .as_ref()
+        .filter(|code| !code.reveal().is_empty());
+    if code.is_none() && answer.error.is_none() {
+        return Err("The address holds neither a `code` nor an `error`.");
+    }
+    Ok(answer)
+}
+
+/// Makes the page for what came of a return.
+fn show(outcome: &Outcome) -> Response<Body> {
+    match outcome {
+        Outcome::Authorised { account } => page(
+            StatusCode::OK,
+            "Sign-in succeeded",
+            &[
+                format!("The account {} is authorised.", Said::from(account.as_str())),
+                "You can close this window; the mail program goes on by itself.".to_owned(),
+            ],
+        ),
+        Outcome::Failed { account, why } => page(
+            StatusCode::BAD_REQUEST,
+            "Sign-in failed",
+            &[
+                format!(
+                    "The account {} is not authorised because: {}",
+                    Said::from(account.as_str()),
+                    why.short()
+                ),
+                "emailproxy's log has the full reason. To try again, let the mail program log in again."
+                    .to_owned(),
+            ],
+        ),
+        Outcome::Unknown => page(
+            StatusCode::BAD_REQUEST,
+            "This sign-in is not known",
+            &[
+                "It was used already, is too old, or did not begin here.".to_owned(),
+                "Let the mail program log in again and use the newest address in emailproxy's log."
+                    .to_owned(),
+            ],
+        ),
+    }
+}

@@ -1,0 +1,276 @@
+//! Where a browser's return is heard: from a consent's redirect address to addresses, paths and names.
+//!
+//! Pure reading, but for name resolution in [`Spot::addresses`]. Binds nothing.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::time::timeout;
+use url::Url;
+
+use crate::accounts::Pending;
+use crate::said::Said;
+
+/// The port where an address names none: that of plain HTTP.
+const USUAL_PORT: u16 = 80;
+
+/// How long a name may be looked up.
+const LOOKUP: Duration = Duration::from_secs(5);
+
+/// A host and port to listen at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Spot {
+    /// A name or an address without brackets; `localhost` stands for both loopbacks.
+    pub(super) host: String,
+    /// The port.
+    pub(super) port: u16,
+}
+
+/// Where one consent's return is heard, and how it is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Where to listen.
+    pub(super) spot: Spot,
+    /// The paths a return may have, without trailing slash: the redirect address's, and the listen address's where a
+    /// reverse proxy stands between.
+    pub(super) paths: Vec<String>,
+    /// The host names the browser or the reverse proxy may ask for, lower case.
+    pub(super) names: Vec<String>,
+}
+
+impl Place {
+    /// Finds where a consent's return is to be heard, or says why it cannot be heard here.
+    pub(super) fn of(pending: &Pending) -> Result<Self, String> {
+        let redirect = pending.redirect_uri.as_deref().map(Url::parse);
+        let redirect = match redirect {
+            None => None,
+            Some(Ok(url)) => Some(url),
+            Some(Err(error)) => return Err(format!("`redirect_uri` is no address: {error}")),
+        };
+        let listen = match pending.redirect_listen_address.as_deref() {
+            None => None,
+            Some(text) => Some(read_listen_address(text)?),
+        };
+        let at = match (&listen, &redirect) {
+            (Some(listen), _) => listen,
+            (None, Some(redirect)) if redirect.scheme() == "http" => redirect,
+            (None, Some(redirect)) => {
+                return Err(format!(
+                    "the browser comes back to {}://, which is not answered here; set \
+                     `redirect_listen_address` to where a reverse proxy sends it",
+                    Said::from(redirect.scheme())
+                ));
+            }
+            (None, None) => return Err("there is no `redirect_uri`".to_owned()),
+        };
+        let host = host_of(at).ok_or("the address to listen at names no host")?;
+        let spot = Spot {
+            host: if is_both_loopbacks(&host) {
+                "localhost".to_owned()
+            } else {
+                host
+            },
+            port: at.port().unwrap_or(USUAL_PORT),
+        };
+        let mut place = Self {
+            spot,
+            paths: Vec::new(),
+            names: Vec::new(),
+        };
+        for url in redirect.iter().chain(listen.iter()) {
+            let path = plain_path(url.path()).to_owned();
+            if !place.paths.contains(&path) {
+                place.paths.push(path);
+            }
+            place.names.extend(host_of(url));
+        }
+        Ok(place)
+    }
+}
+
+impl Spot {
+    /// Returns the addresses to bind.
+    pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        if self.host == "localhost" {
+            return Ok(vec![
+                (Ipv4Addr::LOCALHOST, self.port).into(),
+                (Ipv6Addr::LOCALHOST, self.port).into(),
+            ]);
+        }
+        let lookup = tokio::net::lookup_host((self.host.as_str(), self.port));
+        match timeout(LOOKUP, lookup).await {
+            Ok(Ok(found)) => Ok(found.collect()),
+            Ok(Err(error)) => Err(format!("the name {} was not found: {error}", self.host)),
+            Err(_) => Err(format!(
+                "the name {} could not be looked up in time",
+                self.host
+            )),
+        }
+    }
+}
+
+/// Drops the trailing slashes of a path.
+pub(super) fn plain_path(path: &str) -> &str {
+    path.trim_end_matches('/')
+}
+
+/// Reads the host out of a `Host` header: lower case, without port and brackets.
+pub(super) fn host_name(header: &str) -> Option<String> {
+    let authority: axum::http::uri::Authority = header.trim().parse().ok()?;
+    if header.contains('@') {
+        return None;
+    }
+    let host = authority.host().trim_matches(['[', ']']);
+    (!host.is_empty()).then(|| host.to_ascii_lowercase())
+}
+
+/// Returns whether a host is this machine whatever the name service says.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn is_both_loopbacks(host: &str) -> bool {
+    ["localhost", "127.0.0.1", "::1"].contains(&host)
+}
+
+/// Reads `http://host:port/path` or `host:port`. The scheme means nothing: what listens here is plain HTTP.
+fn read_listen_address(text: &str) -> Result<Url, String> {
+    let text = text.trim();
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    Url::parse(&format!("http://{rest}")).map_err(|error| {
+        format!("`redirect_listen_address` must be like `http://127.0.0.1:8080`: {error}")
+    })
+}
+
+fn host_of(url: &Url) -> Option<String> {
+    let host = url.host_str()?.trim_matches(['[', ']']);
+    (!host.is_empty()).then(|| host.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(redirect: Option<&str>, listen: Option<&str>) -> Result<Place, String> {
+        Place::of(&Pending {
+            account: "u@example.org".into(),
+            url: "https://idp.example/authorize".into(),
+            redirect_uri: redirect.map(Into::into),
+            redirect_listen_address: listen.map(Into::into),
+            listen: true,
+        })
+    }
+
+    #[test]
+    fn every_shape_of_address_leads_to_its_place() {
+        /// Redirect address, listen address, and the host, port and paths that follow.
+        type Row = (
+            &'static str,
+            Option<&'static str>,
+            &'static str,
+            u16,
+            &'static [&'static str],
+        );
+        let table: &[Row] = &[
+            ("http://localhost", None, "localhost", 80, &[""]),
+            ("http://localhost:8825", None, "localhost", 8825, &[""]),
+            (
+                "http://127.0.0.1:8825/back/",
+                None,
+                "localhost",
+                8825,
+                &["/back"],
+            ),
+            ("http://[::1]:8825", None, "localhost", 8825, &[""]),
+            (
+                "http://Mail.Example:81/x",
+                None,
+                "mail.example",
+                81,
+                &["/x"],
+            ),
+            (
+                "http://localhost",
+                Some("http://0.0.0.0:8080"),
+                "0.0.0.0",
+                8080,
+                &[""],
+            ),
+            (
+                "http://localhost",
+                Some("127.0.0.1:8080"),
+                "localhost",
+                8080,
+                &[""],
+            ),
+            ("http://localhost", Some("[::]:8080"), "::", 8080, &[""]),
+            (
+                "https://mail.example/oauth/back",
+                Some("http://127.0.0.1:8080"),
+                "localhost",
+                8080,
+                &["/oauth/back", ""],
+            ),
+            (
+                "https://mail.example/back",
+                Some("https://10.0.0.5/in"),
+                "10.0.0.5",
+                80,
+                &["/back", "/in"],
+            ),
+        ];
+        for (redirect, listen, host, port, paths) in table {
+            let place = place(Some(redirect), *listen).unwrap();
+            assert_eq!(
+                (place.spot.host.as_str(), place.spot.port),
+                (*host, *port),
+                "{redirect}"
+            );
+            assert_eq!(place.paths, *paths, "{redirect}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_heard_says_why() {
+        for (redirect, listen, word) in [
+            (
+                Some("https://mail.example/back"),
+                None,
+                "redirect_listen_address",
+            ),
+            (
+                Some("urn:ietf:wg:oauth:2.0:oob"),
+                None,
+                "redirect_listen_address",
+            ),
+            (None, None, "redirect_uri"),
+            (Some("localhost"), None, "redirect_uri"),
+            (
+                Some("http://localhost"),
+                Some(":8080"),
+                "redirect_listen_address",
+            ),
+        ] {
+            let why = place(redirect, listen).unwrap_err();
+            assert!(why.contains(word), "{redirect:?}: {why}");
+        }
+    }
+
+    #[test]
+    fn host_headers_are_read_without_port_and_brackets() {
+        for (header, host) in [
+            ("LOCALHOST:8825", Some("localhost")),
+            ("[::1]:8825", Some("::1")),
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("localhost@evil.example", None),
+            ("evil.example@localhost", None),
+            ("a b", None),
+            ("", None),
+        ] {
+            assert_eq!(host_name(header).as_deref(), host, "{header}");
+        }
+    }
+}
