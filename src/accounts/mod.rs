@@ -2,21 +2,70 @@
 //!
 //! Knows no wires and no protocols. Everything a login needs is one call, [`Accounts::token`].
 
+use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use crate::config::{AccountSettings, Config};
+use crate::config::{AccountError, AccountSettings, Config, GrantKind};
 use crate::oauth::Endpoint;
-use crate::refusal::Refusal;
+use crate::refusal::{NotAdmitted, Refusal};
 use crate::said::Said;
 use crate::secret::{AccessToken, Password, Secret};
 
+use consent::{Consents, End};
+use proof::{Prover, Throttle};
+use source::Source;
+use store::Store;
+use token::{Account, Purpose};
+use vault::Cost;
+
+mod admit;
+mod ahead;
+mod answer;
+mod consent;
+mod flight;
+mod import;
+mod login;
+mod predecessor;
+mod proof;
+mod snapshot;
+mod source;
+mod store;
+#[cfg(test)]
+mod tests;
+mod token;
+mod vault;
+
+/// How many accounts are remembered before idle ones are forgotten (catch-alls let strangers name any).
+const MANY: usize = 10_000;
+
 /// All accounts of a proxy.
-#[derive(Debug)]
-pub struct Accounts {}
+pub struct Accounts {
+    world: Mutex<Arc<World>>,
+    by_name: Mutex<HashMap<String, Arc<Account>>>,
+    consents: Consents,
+    store: Arc<Store>,
+    prover: Prover,
+    throttle: Throttle,
+    setup: Setup,
+    closing: watch::Sender<bool>,
+    /// How many pieces of work are under way that must not be cut off.
+    underway: watch::Sender<usize>,
+    wake: Arc<Notify>,
+    tended: AtomicBool,
+    say_nothing_is_deleted: Once,
+}
+
+/// What a reload replaces.
+struct World {
+    config: Arc<Config>,
+    source: Arc<dyn Source>,
+}
 
 /// What an admitted login gets.
 #[derive(Clone, Debug)]
@@ -107,54 +156,276 @@ pub struct AccountState {
 impl Accounts {
     /// Opens the store and takes over what is in it. The error is for a person.
     pub fn open(
-        _config: Arc<Config>,
-        _endpoint: Endpoint,
-        _setup: Setup,
+        config: Arc<Config>,
+        endpoint: Endpoint,
+        setup: Setup,
     ) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Self {}))
+        Self::open_with(config, Arc::new(endpoint), setup, Cost::NORMAL)
+    }
+
+    /// Opens with any source of tokens, and with passwords that cost `cost`.
+    fn open_with(
+        config: Arc<Config>,
+        source: Arc<dyn Source>,
+        setup: Setup,
+        cost: Cost,
+    ) -> Result<Arc<Self>, String> {
+        Ok(Arc::new(Self {
+            store: Arc::new(Store::open(&setup.store)?),
+            prover: Prover::new(cost)?,
+            world: Mutex::new(Arc::new(World { config, source })),
+            by_name: Mutex::default(),
+            consents: Consents::new(),
+            throttle: Throttle::default(),
+            setup,
+            closing: watch::channel(false).0,
+            underway: watch::channel(0).0,
+            wake: Arc::default(),
+            tended: AtomicBool::new(false),
+            say_nothing_is_deleted: Once::new(),
+        }))
     }
 
     /// Admits a login: looks the account up, proves the password, finds or fetches a token, waits for consent where
     /// one is needed.
+    ///
+    /// May be dropped at any moment; a token request or consent that it began goes on.
     pub async fn token(
         self: &Arc<Self>,
-        _user: &str,
-        _password: &Password,
+        user: &str,
+        password: &Password,
     ) -> Result<Admitted, Refusal> {
-        Err(Refusal::Busy)
+        let mut closing = self.closing.subscribe();
+        tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => Err(Refusal::ShuttingDown),
+            done = Box::pin(self.serve(user, password)) => done,
+        }
+    }
+
+    /// Does the work of [`Self::token`].
+    async fn serve(self: &Arc<Self>, user: &str, password: &Password) -> Result<Admitted, Refusal> {
+        if password.reveal().is_empty() {
+            return Err(Refusal::NoPassword);
+        }
+        match self.account(user) {
+            Ok(account) => self.log_in(&account, password).await,
+            Err(why) => {
+                // A stranger learns neither from the text nor from the clock which accounts there are.
+                self.prover.pretend(password).await;
+                tokio::time::sleep(self.throttle.failed(user)).await;
+                Err(Refusal::NotAdmitted(why))
+            }
+        }
     }
 
     /// Says that the server refused the token just handed out, so that it is not handed out again.
-    pub fn refused(&self, _user: &str, _token: &AccessToken) {}
+    ///
+    /// A second one within 30 s is kept: then it is not the token's fault, and asking for more would not help.
+    pub fn refused(&self, user: &str, token: &AccessToken) {
+        let Some(account) = self.known(user) else {
+            return;
+        };
+        let mut state = account.state();
+        let same = |held: &token::Access| held.token.reveal() == token.reveal();
+        if !state.access.as_ref().is_some_and(same) {
+            return;
+        }
+        let recent = |at: tokio::time::Instant| at.elapsed() < Duration::from_secs(30);
+        if state.dropped.is_some_and(recent) {
+            return;
+        }
+        state.dropped = Some(tokio::time::Instant::now());
+        state.access = None;
+        tracing::info!(
+            "the server refused the token of account {}; the next login gets a new one",
+            Said::new(user)
+        );
+    }
 
     /// Takes over a new configuration; consents in progress and tokens of unchanged accounts stay.
-    pub fn reload(&self, _config: Arc<Config>, _endpoint: Endpoint) {}
+    #[expect(clippy::needless_pass_by_value, reason = "the proxy hands its configuration over")]
+    pub fn reload(&self, config: Arc<Config>, endpoint: Endpoint) {
+        self.reload_with(&config, Arc::new(endpoint));
+    }
+
+    fn reload_with(&self, config: &Arc<Config>, source: Arc<dyn Source>) {
+        *locked(&self.world) = Arc::new(World {
+            config: Arc::clone(config),
+            source,
+        });
+        for account in self.everybody() {
+            if let Ok(settings) = config.account(&account.name) {
+                self.adapt(&account, settings);
+            } else {
+                locked(&self.by_name).remove(&account.name);
+                let why = Refusal::NotAdmitted(NotAdmitted::UnknownAccount);
+                self.consents.end(&account.name, &End::Refused(why));
+            }
+        }
+    }
+
+    /// Gives an account its new settings; what is for something else now is dropped from memory.
+    fn adapt(&self, account: &Account, settings: AccountSettings) {
+        let user = Said::new(&account.name);
+        let purpose = Purpose::of(&settings);
+        let mut guard = account.state();
+        let state = &mut *guard;
+        let before = std::mem::replace(&mut state.purpose, purpose);
+        if settings.client_secret != state.settings.client_secret {
+            state.moved_secret = false;
+        }
+        state.settings = Arc::new(settings);
+        if state.application_secret(None).is_err() {
+            // Only the password opens the new secret: the next login has to bring it to a slow check.
+            state.forget_proofs();
+        }
+        if before.provider != state.purpose.provider {
+            state.drop_tokens();
+            if let Some(record) = self.store.record(&account.name) {
+                state.open_record(&account.name, &record);
+            }
+            tracing::info!("account {user} has new settings; its old tokens are no longer used");
+            drop(guard);
+            self.consents.end(&account.name, &End::Lapsed);
+        } else if before.servers != state.purpose.servers {
+            state.access = None;
+            tracing::info!("account {user} has new servers; they get a new token");
+        }
+    }
 
     /// Shows the consents somebody is asked for, now and whenever that changes.
     pub fn pending(&self) -> watch::Receiver<Vec<Pending>> {
-        watch::channel(Vec::new()).1
+        self.consents.shown()
     }
 
     /// Begins a consent for `account` on a person's wish and returns it; joins one that is pending already.
-    pub fn begin(self: &Arc<Self>, _account: &str) -> Result<Pending, Refusal> {
-        Err(Refusal::Busy)
+    pub fn begin(self: &Arc<Self>, account: &str) -> Result<Pending, Refusal> {
+        let account = self.account(account).map_err(Refusal::NotAdmitted)?;
+        let mut state = account.state();
+        if state.settings.grant != GrantKind::AuthorizationCode {
+            return Err(Refusal::Misconfigured(format!(
+                "account {} uses the {} grant, which needs nobody's consent in a browser",
+                Said::new(&account.name),
+                state.settings.grant.as_str()
+            )));
+        }
+        Ok(self.ask_consent(&mut state)?.shown.clone())
     }
 
     /// Takes what a browser brought back, redeems the code and wakes the logins that wait.
-    pub async fn finish(self: &Arc<Self>, _answer: Answer) -> Outcome {
-        Outcome::Unknown
+    pub async fn finish(self: &Arc<Self>, answer: Answer) -> Outcome {
+        Box::pin(self.take_answer(answer)).await
     }
 
-    /// Takes the final address that a person pasted.
-    pub async fn finish_pasted(self: &Arc<Self>, _url: &str) -> Result<Outcome, String> {
-        Ok(Outcome::Unknown)
-    }
-
-    /// Lists the accounts for `status`.
-    pub fn snapshot(&self) -> Vec<AccountState> {
-        Vec::new()
+    /// Takes the final address that a person pasted. The error says what to paste instead.
+    pub async fn finish_pasted(self: &Arc<Self>, url: &str) -> Result<Outcome, String> {
+        Box::pin(self.take_pasted(url)).await
     }
 
     /// Sends waiting logins home and writes what is not yet written.
-    pub async fn close(&self, _within: Duration) {}
+    ///
+    /// Token requests under way may bring a new refresh token, so they are waited for, at most `within`.
+    pub async fn close(&self, within: Duration) {
+        self.closing.send_replace(true);
+        self.wake.notify_one();
+        let rest = async {
+            let mut underway = self.underway.subscribe();
+            underway.wait_for(|count| *count == 0).await.ok();
+            self.store.flush().await
+        };
+        match tokio::time::timeout(within, rest).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::error!("{why}; the newest tokens are lost"),
+            Err(_) => tracing::warn!(
+                "token requests still under way after {} s are cut off",
+                within.as_secs()
+            ),
+        }
+    }
+
+    /// Returns whether the proxy is going down.
+    fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Returns the configuration and the source of tokens at this moment.
+    fn world(&self) -> Arc<World> {
+        Arc::clone(&locked(&self.world))
+    }
+
+    /// Returns an account that was used before.
+    fn known(&self, name: &str) -> Option<Arc<Account>> {
+        locked(&self.by_name).get(name).map(Arc::clone)
+    }
+
+    /// Returns all accounts that were used.
+    fn everybody(&self) -> Vec<Arc<Account>> {
+        locked(&self.by_name).values().map(Arc::clone).collect()
+    }
+
+    /// Finds or makes the account of a user name.
+    fn account(&self, user: &str) -> Result<Arc<Account>, NotAdmitted> {
+        // Looked up under the lock, so that a reload either is seen here or sees what is made here.
+        let mut accounts = locked(&self.by_name);
+        if let Some(account) = accounts.get(user) {
+            return Ok(Arc::clone(account));
+        }
+        let shown = Said::new(user);
+        if user.chars().any(char::is_control) {
+            tracing::info!("no account for the user name {shown}: it holds control characters");
+            return Err(NotAdmitted::UnknownAccount);
+        }
+        let settings = self.world().config.account(user).map_err(|error| {
+            tracing::info!("no account for the user name {shown}: {error}");
+            match error {
+                AccountError::Unknown => NotAdmitted::UnknownAccount,
+                AccountError::Incomplete(why) => NotAdmitted::Incomplete(why),
+            }
+        })?;
+        if accounts.len() >= MANY {
+            accounts.retain(|_, account| {
+                Arc::strong_count(account) > 1 || account.state().is_worth_keeping()
+            });
+        }
+        let made = accounts.entry(user.to_owned()).or_insert_with(|| {
+            tracing::info!(
+                "account {shown} uses the {} grant: {}",
+                settings.grant.as_str(),
+                settings.grant_reason
+            );
+            Arc::new(Account::new(user, settings))
+        });
+        Ok(Arc::clone(made))
+    }
+
+    /// Does a piece of work that goes on even if whoever asked for it leaves; [`Self::close`] waits for it.
+    fn underway(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        /// Counts down however the work ends.
+        struct Done(Arc<Accounts>);
+        impl Drop for Done {
+            fn drop(&mut self) {
+                self.0.underway.send_modify(|count| *count -= 1);
+            }
+        }
+        self.underway.send_modify(|count| *count += 1);
+        let done = Done(Arc::clone(self));
+        tokio::spawn(async move {
+            work.await;
+            drop(done);
+        });
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accounts")
+            .field("setup", &self.setup)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Locks; a panic of another holder leaves plain data behind that is still good.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,255 @@
+//! What becomes of a consent: the browser's answer, or the address a person pasted, turned into tokens.
+//!
+//! A state is good once and a code is never tried twice.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use super::consent::{Consent, End};
+use super::token::Lock;
+use super::{Accounts, Answer, Outcome};
+use crate::oauth::{Error, Grant};
+use crate::refusal::Refusal;
+use crate::said::Said;
+use crate::secret::Secret;
+
+impl Accounts {
+    /// Takes an answer; goes on to the end even if the browser leaves.
+    pub(super) async fn take_answer(self: &Arc<Self>, answer: Answer) -> Outcome {
+        let Some(consent) = self.consents.take(&answer.state) else {
+            return Outcome::Unknown;
+        };
+        let (told, hears) = tokio::sync::oneshot::channel();
+        let (this, asked) = (Arc::clone(self), Arc::clone(&consent));
+        self.underway(async move {
+            let end = match this.redeem(&asked, answer).await {
+                Ok(()) => End::Given,
+                Err(refusal) => End::Refused(refusal),
+            };
+            this.consents.finish(&asked, end.clone());
+            told.send(end).ok();
+        });
+        let account = consent.shown.account.clone();
+        match hears.await {
+            Ok(End::Given) => Outcome::Authorised { account },
+            Ok(End::Refused(refusal)) => Outcome::Failed {
+                account,
+                why: match refusal {
+                    Refusal::ConsentRefused(said)
+                    | Refusal::TokenRefused(said)
+                    | Refusal::TokenUnavailable(said) => said,
+                    other => Said::new(other.to_string()),
+                },
+            },
+            Ok(End::Lapsed) | Err(_) => Outcome::Failed {
+                account,
+                why: Said::new("the sign-in broke off"),
+            },
+        }
+    }
+
+    /// Turns an answer into tokens.
+    async fn redeem(
+        self: &Arc<Self>,
+        consent: &Arc<Consent>,
+        answer: Answer,
+    ) -> Result<(), Refusal> {
+        let name = &consent.shown.account;
+        let user = Said::new(name);
+        let code = match (answer.error, answer.code) {
+            (Some(error), _) => {
+                let why = match answer.error_description {
+                    Some(more) if !more.is_empty() => format!("{error}; {more}"),
+                    _ => error.to_string(),
+                };
+                tracing::warn!(
+                    "Authorisation result error for account {user} - aborting login. {why}"
+                );
+                return Err(Refusal::ConsentRefused(Said::new(why)));
+            }
+            (None, Some(code)) if !code.reveal().is_empty() => code,
+            _ => {
+                let why = "the answer has neither code nor error message";
+                tracing::warn!(
+                    "Authorisation result error for account {user} - aborting login. {why}"
+                );
+                return Err(Refusal::ConsentRefused(Said::new(why)));
+            }
+        };
+        let account = self.known(name).ok_or_else(gone)?;
+        let secret = account.state().application_secret(None)?;
+        let grant = Grant::Code {
+            code,
+            redirect_uri: consent.question.redirect_uri.clone(),
+            verifier: consent.question.verifier.clone(),
+        };
+        let world = self.world();
+        let asking = world.source.ask(&consent.settings, secret.as_ref(), &grant);
+        let tokens = match asking.await {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                tracing::warn!(
+                    "Authorisation result error for account {user} - aborting login. {error}"
+                );
+                account.state().last_error = Some(error.to_string());
+                return Err(match error {
+                    Error::GrantDead(said) => Refusal::ConsentRefused(said),
+                    Error::Denied(said) => Refusal::TokenRefused(said),
+                    Error::Unavailable(said) => Refusal::TokenUnavailable(said),
+                    Error::Misconfigured(why) => Refusal::Misconfigured(why),
+                });
+            }
+        };
+        {
+            let mut guard = account.state();
+            let state = &mut *guard;
+            if state.purpose.provider != consent.purpose.provider {
+                return Err(gone());
+            }
+            state.take_in(&tokens);
+            state.settle_claim();
+            self.shelve(&account, state);
+            if matches!(state.lock, Lock::Shut) {
+                tracing::info!(
+                    "account {user} is authorised; its tokens are kept in memory until the next login seals them"
+                );
+            } else {
+                tracing::info!("account {user} is authorised");
+            }
+        }
+        self.make_last(name).await;
+        Ok(())
+    }
+
+    /// Takes an address that a person pasted.
+    pub(super) async fn take_pasted(self: &Arc<Self>, text: &str) -> Result<Outcome, String> {
+        let (place, answer) = read_pasted(text)?;
+        if let (Some(place), Some(consent)) = (place, self.consents.peek(&answer.state)) {
+            let wanted = consent.question.redirect_uri.as_deref().and_then(place_of);
+            if wanted.is_some_and(|wanted| wanted != place) {
+                return Err(format!(
+                    "this is not the address the provider sends people back to; it should begin with {}",
+                    consent.question.redirect_uri.as_deref().unwrap_or_default()
+                ));
+            }
+        }
+        Ok(self.take_answer(answer).await)
+    }
+}
+
+/// The refusal for a consent whose account is no longer what it was.
+fn gone() -> Refusal {
+    Refusal::Misconfigured(
+        "the account's configuration changed while its sign-in was pending".into(),
+    )
+}
+
+/// Host with port, and path: what two addresses of the same place share whatever their scheme.
+type Place = (String, String);
+
+/// Reads a pasted address, or only its query.
+fn read_pasted(text: &str) -> Result<(Option<Place>, Answer), String> {
+    let text = text.trim().trim_matches(['"', '\'', '<', '>']);
+    if text.len() > 32 * 1024 {
+        return Err("the pasted text is too long for an address".into());
+    }
+    let (before, query) = match text.split_once('?') {
+        Some((before, query)) => (Some(before), query),
+        None => (None, text),
+    };
+    let query = query.split('#').next().unwrap_or_default();
+    let mut answer = Answer::default();
+    let mut seen = Vec::new();
+    for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if ["state", "code", "error", "error_description", "iss"].contains(&&*key) {
+            if seen.contains(&key) {
+                return Err(format!("the address says {key} twice"));
+            }
+            seen.push(key.clone());
+        }
+        match &*key {
+            "state" => answer.state = value.into_owned(),
+            "code" => answer.code = Some(Secret::new(value.into_owned())),
+            "error" => answer.error = Some(Said::new(&*value)),
+            "error_description" => answer.error_description = Some(Said::new(&*value)),
+            "iss" => answer.issuer = Some(value.into_owned()),
+            _ => {}
+        }
+    }
+    if answer.state.is_empty() || (answer.code.is_none() && answer.error.is_none()) {
+        return Err(
+            "no code and state in it; paste the whole address that the browser shows at the end of the sign-in"
+                .into(),
+        );
+    }
+    let place = before.filter(|text| !text.is_empty()).and_then(place_of);
+    Ok((place, answer))
+}
+
+/// Returns the place of an address; its scheme may be anything or missing.
+fn place_of(address: &str) -> Option<Place> {
+    let bare = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let url = Url::parse(&format!("http://{bare}")).ok()?;
+    let host = match url.host_str()? {
+        "127.0.0.1" | "[::1]" => "localhost",
+        other => other,
+    };
+    // Port 443 and port 80 are what no port means, with one scheme or the other.
+    let port = url.port().filter(|port| *port != 443);
+    let host = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    Some((host, url.path().trim_end_matches('/').to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pasted_addresses_are_read_in_all_their_forms() {
+        for text in [
+            "http://localhost:8825/?code=a%2Fb%252B&state=s",
+            " https://localhost:8825?state=s&code=a%2Fb%252B#frag \n",
+            "localhost:8825/?session_state=x&code=a%2Fb%252B&state=s",
+            "code=a%2Fb%252B&state=s",
+            "?code=a%2Fb%252B&state=s",
+            "<http://localhost:8825/?code=a%2Fb%252B&state=s>",
+        ] {
+            let (place, answer) = read_pasted(text).unwrap();
+            assert_eq!(answer.state, "s", "{text}");
+            // Decoded once, not twice.
+            assert_eq!(answer.code.unwrap().reveal(), "a/b%2B", "{text}");
+            if let Some(place) = place {
+                assert_eq!(Some(place), place_of("http://localhost:8825"), "{text}");
+            }
+        }
+        for bad in [
+            "",
+            "http://localhost/",
+            "code=a",
+            "state=s",
+            "code=a&code=b&state=s",
+            "code=a&state=s&state=t",
+        ] {
+            assert!(read_pasted(bad).is_err(), "{bad}");
+        }
+        let (_, answer) =
+            read_pasted("http://x/?error=access_denied&error_description=no%0d%0aBAD&state=s")
+                .unwrap();
+        assert_eq!(answer.error_description.unwrap().as_str(), "no BAD");
+    }
+
+    #[test]
+    fn places_are_compared_loosely() {
+        let same = |a, b| place_of(a) == place_of(b);
+        assert!(same("http://localhost", "https://localhost/"));
+        assert!(same("http://127.0.0.1:8825/cb/", "localhost:8825/cb"));
+        assert!(same(
+            "https://proxy.example.org/cb",
+            "http://PROXY.example.org:443/cb"
+        ));
+        assert!(!same("http://localhost:8825", "http://localhost:8826"));
+        assert!(!same("http://localhost/cb", "http://localhost/other"));
+        assert!(!same("http://localhost", "http://example.org"));
+    }
+}

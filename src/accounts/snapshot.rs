@@ -1,0 +1,87 @@
+//! The accounts as `status` shows them. Opens nothing and changes nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::token::{Account, Lock, State};
+use super::{AccountState, Accounts, predecessor};
+use crate::config::{AccountError, GrantKind};
+
+impl Accounts {
+    /// Lists the accounts for `status`: those of the configuration, and those that were used through a catch-all.
+    pub fn snapshot(&self) -> Vec<AccountState> {
+        let config = Arc::clone(&self.world().config);
+        let mut names: BTreeSet<String> = config.account_sections().into_iter().collect();
+        names.retain(|name| !name.starts_with('@'));
+        names.extend(self.store.names());
+        names.extend(self.everybody().iter().map(|account| account.name.clone()));
+        let mut list = Vec::new();
+        for name in names {
+            let account = match self.known(&name) {
+                Some(account) => account,
+                None => match config.account(&name) {
+                    Ok(settings) => Arc::new(Account::new(&name, settings)),
+                    // The store may know accounts that the configuration no longer has.
+                    Err(AccountError::Unknown) => continue,
+                    Err(AccountError::Incomplete(why)) => {
+                        list.push(AccountState {
+                            account: name,
+                            grant: String::new(),
+                            state: "incomplete".into(),
+                            expires_in: None,
+                            url: None,
+                            last_error: Some(why),
+                        });
+                        continue;
+                    }
+                },
+            };
+            list.push(self.describe(&account));
+        }
+        list
+    }
+
+    fn describe(&self, account: &Account) -> AccountState {
+        let state = account.state();
+        let consent = self.consents.of(&account.name, &state.purpose);
+        let words = if consent.is_some() {
+            "waiting for consent"
+        } else {
+            self.words(account, &state)
+        };
+        let left = state.access.as_ref().map(|access| access.left().as_secs());
+        AccountState {
+            account: account.name.clone(),
+            grant: state.settings.grant.as_str().to_owned(),
+            state: words.to_owned(),
+            expires_in: left.filter(|left| *left > 0),
+            url: consent.map(|consent| consent.shown.url.clone()),
+            last_error: state.last_error.clone(),
+        }
+    }
+
+    fn words(&self, account: &Account, state: &State) -> &'static str {
+        if state.loose && !matches!(state.lock, Lock::Open { .. }) {
+            return "authorised, not yet sealed: waiting for the next login";
+        }
+        if state.refresh.is_some() || state.alive().is_some() {
+            return "authorised";
+        }
+        let needs_consent = state.settings.grant == GrantKind::AuthorizationCode;
+        if matches!(state.lock, Lock::Shut) {
+            let record = self.store.record(&account.name).unwrap_or_default();
+            let cached = predecessor::overlay(&state.settings.cached, record.predecessor.as_ref());
+            if !record.wraps.is_empty() || predecessor::holds_anything(&cached) {
+                return "locked until the next login";
+            }
+            if !needs_consent {
+                return "waiting for the first login";
+            }
+        }
+        if needs_consent {
+            "needs consent"
+        } else {
+            "needs a token: the next login asks for one"
+        }
+    }
+}
