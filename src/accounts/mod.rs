@@ -244,7 +244,10 @@ impl Accounts {
     }
 
     /// Takes over a new configuration; consents in progress and tokens of unchanged accounts stay.
-    #[expect(clippy::needless_pass_by_value, reason = "the proxy hands its configuration over")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the proxy hands its configuration over"
+    )]
     pub fn reload(&self, config: Arc<Config>, endpoint: Endpoint) {
         self.reload_with(&config, Arc::new(endpoint));
     }

@@ -1,0 +1,221 @@
+//! Passwords: the first becomes the account's own, a wrong one changes nothing.
+
+use super::tokens::{authorised, past_its_end};
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn no_password_and_no_account_are_refused_at_once() {
+    let house = House::new();
+    assert_eq!(
+        house.log_in("app@example.org", "").await.unwrap_err(),
+        Refusal::NoPassword
+    );
+    for user in ["who@example.org", "app@example.org\r\nx", ""] {
+        let refusal = house.log_in(user, "pw").await.unwrap_err();
+        assert_eq!(refusal, Refusal::NotAdmitted(NotAdmitted::UnknownAccount));
+    }
+    let refusal = house.log_in("half@example.org", "pw").await.unwrap_err();
+    assert!(
+        matches!(refusal, Refusal::NotAdmitted(NotAdmitted::Incomplete(_))),
+        "{refusal}"
+    );
+    assert!(house.fake.asked().is_empty());
+    assert!(!house.home.path().join("tokens.json").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_changes_nothing_and_asks_nobody() {
+    let mut house = authorised("r1", 3_600).await;
+    let before = house.on_disk();
+    for round in ["while open", "after a restart"] {
+        for guess in ["pW", "", "pw ", "x", "pW"] {
+            let refusal = house.log_in("code@example.org", guess).await.unwrap_err();
+            let expected = if guess.is_empty() {
+                Refusal::NoPassword
+            } else {
+                wrong()
+            };
+            assert_eq!(refusal, expected, "{round}");
+        }
+        assert_eq!(house.on_disk(), before, "{round}");
+        assert!(house.accounts.pending().borrow().is_empty(), "{round}");
+        house = house.restart().await;
+    }
+    assert_eq!(house.fake.asked(), ["code c0 s3cret"]);
+    assert_eq!(
+        house.state("code@example.org").state,
+        "locked until the next login"
+    );
+    past_its_end(&house, "one").await;
+    house.fake.grants("two", 60, None);
+    assert_eq!(house.log_in("code@example.org", "pw").await.unwrap(), "two");
+    assert_eq!(house.fake.asked().last().unwrap(), "refresh r1 s3cret");
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_passwords_are_answered_later_and_later_but_the_owner_is_not() {
+    let house = authorised("r1", 3_600).await;
+    let begin = tokio::time::Instant::now();
+    let mut waits = Vec::new();
+    for guess in ["a", "b", "b", "c", "d"] {
+        let asked = tokio::time::Instant::now();
+        house.log_in("code@example.org", guess).await.unwrap_err();
+        waits.push(asked.elapsed().as_secs());
+        let asked = tokio::time::Instant::now();
+        let guessing = house.wait("code@example.org", guess);
+        house.log_in("code@example.org", "pw").await.unwrap();
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+        guessing.abort();
+    }
+    assert_eq!(waits, [0, 2, 4, 8, 15]);
+    assert_eq!(begin.elapsed().as_secs(), 29);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_of_a_first_password_that_got_no_token() {
+    let house = House::new();
+    house.fake.fails(Error::Denied(Said::new("no")));
+    house.log_in("app@example.org", "first").await.unwrap_err();
+    assert!(!house.home.path().join("tokens.json").exists());
+    house.fake.grants("one", 60, None);
+    house.log_in("app@example.org", "second").await.unwrap();
+    assert_eq!(
+        house.log_in("app@example.org", "first").await.unwrap_err(),
+        wrong()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_first_password_waits_no_other_gets_in() {
+    let house = House::new();
+    let first = house.wait("code@example.org", "first");
+    house.urls(1).await;
+    assert_eq!(
+        house.log_in("code@example.org", "other").await.unwrap_err(),
+        wrong()
+    );
+    house.fake.grants("one", 60, None);
+    house.answers("s0", "c").await;
+    first.await.unwrap().unwrap();
+    assert_eq!(
+        house.log_in("code@example.org", "other").await.unwrap_err(),
+        wrong()
+    );
+    assert_eq!(
+        house.log_in("code@example.org", "first").await.unwrap(),
+        "one"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mistyped_first_password_can_be_mended_after_hanging_up() {
+    let house = House::new();
+    let first = house.wait("code@example.org", "tpyo");
+    let urls = house.urls(1).await;
+    first.abort();
+    first.await.unwrap_err();
+    let second = house.wait("code@example.org", "typo");
+    while house.accounts.consents.peek("s0").unwrap().is_lonely() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.urls(1).await, urls, "the same consent");
+    house.fake.grants("one", 60, None);
+    house.answers("s0", "c").await;
+    assert_eq!(second.await.unwrap().unwrap(), "one");
+    assert_eq!(
+        house.log_in("code@example.org", "tpyo").await.unwrap_err(),
+        wrong()
+    );
+}
+
+const AS_SECRET: &str = "use_login_password_as_client_credentials_secret = True";
+
+#[tokio::test(start_paused = true)]
+async fn the_login_password_can_be_the_applications_secret() {
+    let house = House::with(AS_SECRET, USUAL);
+    house.fake.fails(Error::Denied(Said::new("invalid_client")));
+    let refusal = house.log_in("bare@example.org", "guess").await.unwrap_err();
+    assert!(matches!(refusal, Refusal::TokenRefused(_)), "{refusal}");
+    house.fake.grants("one", 60, None);
+    assert_eq!(
+        house.log_in("bare@example.org", "old").await.unwrap(),
+        "one"
+    );
+    // The secret is replaced at the provider: the new one proves itself there, and the old one is out.
+    house.fake.fails(Error::Denied(Said::new("invalid_client")));
+    assert_eq!(
+        house.log_in("bare@example.org", "guess").await.unwrap_err(),
+        wrong()
+    );
+    house.fake.grants("two", 3_600, None);
+    assert_eq!(
+        house.log_in("bare@example.org", "new").await.unwrap(),
+        "two"
+    );
+    house.fake.fails(Error::Denied(Said::new("invalid_client")));
+    assert_eq!(
+        house.log_in("bare@example.org", "old").await.unwrap_err(),
+        wrong()
+    );
+    assert_eq!(
+        house.fake.asked(),
+        [
+            "client guess",
+            "client old",
+            "client guess",
+            "client new",
+            "client old"
+        ]
+    );
+    let house = house.restart().await;
+    assert_eq!(
+        house.log_in("bare@example.org", "new").await.unwrap(),
+        "two"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_without_any_secret_asks_without_one() {
+    let house = House::new();
+    house.fake.grants("one", 60, None);
+    house.log_in("bare@example.org", "pw").await.unwrap();
+    assert_eq!(house.fake.asked(), ["client -"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_secret_reaches_the_log() {
+    let (log, _guard) = Log::begin();
+    let house = authorised("refresh-r1", 60).await;
+    house
+        .log_in("code@example.org", "guess-pW")
+        .await
+        .unwrap_err();
+    tokio::time::advance(Duration::from_secs(100)).await;
+    house.fake.fails(DEAD());
+    let login = house.wait("code@example.org", "pw");
+    house.urls(1).await;
+    house.fake.grants("access-two", 60, Some("refresh-r2"));
+    house.answers("s1", "the-code").await;
+    login.await.unwrap().unwrap();
+    let text = log.text();
+    assert!(
+        text.contains("wrong password for account code@example.org"),
+        "{text}"
+    );
+    for secret in [
+        "guess-pW",
+        "refresh-r1",
+        "access-two",
+        "refresh-r2",
+        "the-code",
+        "s3cret",
+    ] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    let house = format!(
+        "{:?} {:?}",
+        house.accounts,
+        house.fake.asked.lock().unwrap().len()
+    );
+    assert!(!house.contains("s3cret"));
+}
