@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use super::access::Access;
+use super::lock::{Lock, Look, Pass, Verdict};
 use super::proof::Mark;
 use super::store::Record;
-use super::token::{Access, Account, Lock, Look, Pass, State, Verdict, as_text};
+use super::token::{Account, State, as_text};
 use super::vault::{self, DataKey, Wrap};
 use super::{Accounts, predecessor};
 use crate::config::Cached;

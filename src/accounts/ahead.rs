@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::Accounts;
 use super::flight::landed;
-use super::token::{Account, Pass};
+use super::lock::Pass;
+use super::token::Account;
 use crate::oauth::Grant;
 
 /// The longest sleep: after a suspended night the clock on the wall is looked at again soon.

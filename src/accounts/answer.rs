@@ -7,7 +7,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::consent::{Consent, End};
-use super::token::Lock;
+use super::lock::Lock;
 use super::{Accounts, Answer, Outcome};
 use crate::oauth::{Error, Grant};
 use crate::refusal::Refusal;

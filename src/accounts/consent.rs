@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::token::Purpose;
+use super::purpose::Purpose;
 use super::{Pending, locked};
 use crate::config::AccountSettings;
 use crate::oauth::Question;

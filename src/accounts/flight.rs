@@ -7,7 +7,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Accounts;
-use super::token::{Account, Landed, Lock, Pass, Purpose, State};
+use super::lock::{Lock, Pass};
+use super::purpose::Purpose;
+use super::token::{Account, Landed, State};
 use crate::oauth::{Error, Grant};
 use crate::refusal::Refusal;
 use crate::said::Said;

@@ -9,9 +9,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::consent::{Consent, End};
 use super::flight::landed;
-use super::token::{Account, Landed, Lock, Pass, State, as_text};
+use super::lock::{Lock, Pass};
+use super::token::{Account, Landed, State, as_text};
 use super::{Accounts, Admitted, predecessor};
-use crate::config::GrantKind;
+use crate::config::{GrantKind, edit};
 use crate::oauth::{self, Grant};
 use crate::refusal::Refusal;
 use crate::said::Said;
@@ -220,7 +221,9 @@ impl Accounts {
             let done = this.prover.slowly(move |_| {
                 let pairs = predecessor::seal_client_secret(&cached, &password, &plain)
                     .ok_or_else(|| "it could not be encrypted".to_owned())?;
-                replace_key(&path, &section, &pairs)?;
+                let borrowed: Vec<(&str, &str)> =
+                    pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+                edit::replace_key(&path, &section, "client_secret", &borrowed)?;
                 let pair = pairs.into_iter().find(|(key, _)| key == "client_secret_encrypted");
                 Ok::<_, String>(pair.map(|(_, token)| token))
             });
@@ -244,16 +247,6 @@ impl Accounts {
             }
         });
     }
-}
-
-/// Puts the encrypted secret in the place of the plain one.
-fn replace_key(
-    path: &std::path::Path,
-    section: &str,
-    pairs: &[(String, String)],
-) -> Result<(), String> {
-    let _ = (path, section, pairs);
-    Err("not built yet".into())
 }
 
 /// Hands out a token.

@@ -17,22 +17,26 @@ use crate::refusal::{NotAdmitted, Refusal};
 use crate::said::Said;
 use crate::secret::{AccessToken, Password, Secret};
 
-use consent::{Consents, End};
+use consent::Consents;
 use proof::{Prover, Throttle};
 use source::Source;
 use store::Store;
-use token::{Account, Purpose};
+use token::Account;
 use vault::Cost;
 
+mod access;
 mod admit;
 mod ahead;
 mod answer;
 mod consent;
 mod flight;
 mod import;
+mod lock;
 mod login;
 mod predecessor;
 mod proof;
+mod purpose;
+mod reload;
 mod snapshot;
 mod source;
 mod store;
@@ -227,7 +231,7 @@ impl Accounts {
             return;
         };
         let mut state = account.state();
-        let same = |held: &token::Access| held.token.reveal() == token.reveal();
+        let same = |held: &access::Access| held.token.reveal() == token.reveal();
         if !state.access.as_ref().is_some_and(same) {
             return;
         }
@@ -250,51 +254,6 @@ impl Accounts {
     )]
     pub fn reload(&self, config: Arc<Config>, endpoint: Endpoint) {
         self.reload_with(&config, Arc::new(endpoint));
-    }
-
-    fn reload_with(&self, config: &Arc<Config>, source: Arc<dyn Source>) {
-        *locked(&self.world) = Arc::new(World {
-            config: Arc::clone(config),
-            source,
-        });
-        for account in self.everybody() {
-            if let Ok(settings) = config.account(&account.name) {
-                self.adapt(&account, settings);
-            } else {
-                locked(&self.by_name).remove(&account.name);
-                let why = Refusal::NotAdmitted(NotAdmitted::UnknownAccount);
-                self.consents.end(&account.name, &End::Refused(why));
-            }
-        }
-    }
-
-    /// Gives an account its new settings; what is for something else now is dropped from memory.
-    fn adapt(&self, account: &Account, settings: AccountSettings) {
-        let user = Said::new(&account.name);
-        let purpose = Purpose::of(&settings);
-        let mut guard = account.state();
-        let state = &mut *guard;
-        let before = std::mem::replace(&mut state.purpose, purpose);
-        if settings.client_secret != state.settings.client_secret {
-            state.moved_secret = false;
-        }
-        state.settings = Arc::new(settings);
-        if state.application_secret(None).is_err() {
-            // Only the password opens the new secret: the next login has to bring it to a slow check.
-            state.forget_proofs();
-        }
-        if before.provider != state.purpose.provider {
-            state.drop_tokens();
-            if let Some(record) = self.store.record(&account.name) {
-                state.open_record(&account.name, &record);
-            }
-            tracing::info!("account {user} has new settings; its old tokens are no longer used");
-            drop(guard);
-            self.consents.end(&account.name, &End::Lapsed);
-        } else if before.servers != state.purpose.servers {
-            state.access = None;
-            tracing::info!("account {user} has new servers; they get a new token");
-        }
     }
 
     /// Shows the consents somebody is asked for, now and whenever that changes.

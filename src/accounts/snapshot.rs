@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::token::{Account, Lock, State};
+use super::lock::Lock;
+use super::token::{Account, State};
 use super::{AccountState, Accounts, predecessor};
 use crate::config::{AccountError, GrantKind};
 

@@ -4,38 +4,27 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
+use super::access::Access;
+use super::lock::{Lock, Verdict};
 use super::locked;
 use super::proof::Mark;
+use super::purpose::Purpose;
 use super::store::Record;
-use super::vault::{DataKey, Wrap};
 use crate::config::{AccountSettings, GrantKind};
 use crate::oauth;
 use crate::refusal::Refusal;
 use crate::secret::{AccessToken, Password, Secret};
-
-/// How long before its end a token is renewed, at most.
-const MARGIN: Duration = Duration::from_secs(600);
-
-/// The life of a token whose issuer did not say, and of tokens taken over from the predecessor.
-const USUAL_LIFE: Duration = Duration::from_secs(3_600);
 
 /// The least time between two requests that nobody waits for.
 const REST: Duration = Duration::from_secs(30);
 
 /// The longest time between two of them while they fail.
 const LONG_REST: Duration = Duration::from_secs(15 * 60);
-
-/// How many proven, refuted or running checks are remembered for one account.
-const MARKS: usize = 16;
 
 /// One account.
 pub(super) struct Account {
@@ -74,71 +63,12 @@ pub(super) struct State {
     pub(super) dropped: Option<Instant>,
     /// When the background may ask next, and how often it failed in a row.
     pub(super) rest: (Instant, u32),
-    proven: Vec<Mark>,
-    refuted: VecDeque<Mark>,
-    checks: Vec<(Mark, Arc<OnceCell<Verdict>>)>,
-}
-
-/// Who may use an account.
-pub(super) enum Lock {
-    /// Nobody has proven a password in this process.
-    Shut,
-    /// A first password is chosen; it counts once a token was obtained.
-    Claimed(Claim),
-    /// A password was proven: the data key is at hand.
-    Open {
-        /// The key.
-        key: DataKey,
-        /// Its wraps.
-        wraps: Vec<Wrap>,
-    },
-}
-
-/// A first password, ready to seal.
-pub(super) struct Claim {
-    mark: Mark,
-    key: DataKey,
-    wrap: Wrap,
-    /// Cloned by every login that waits with this password.
-    held: Arc<()>,
-}
-
-/// What a check of a password came to.
-#[derive(Clone)]
-pub(super) enum Verdict {
-    /// Go on, holding this.
-    Pass(Pass),
-    /// It is the wrong one.
-    Wrong,
-    /// It cannot be checked.
-    Refused(Refusal),
-    /// The account changed meanwhile: look again.
-    Again,
-}
-
-/// The right to use an account; for a first password it keeps others from choosing theirs.
-#[derive(Clone)]
-pub(super) struct Pass {
-    #[expect(
-        dead_code,
-        reason = "its count tells whether anybody waits with a first password"
-    )]
-    held: Option<Arc<()>>,
-}
-
-impl Pass {
-    /// The pass of a password that is proven already: nothing to hold.
-    pub(super) const PROVEN: Self = Self { held: None };
-}
-
-/// What a first look at a password says.
-pub(super) enum Look {
-    /// Known to be right.
-    Right(Pass),
-    /// Known to be wrong, or another first password is waiting.
-    Wrong,
-    /// To be checked; everybody with this password shares the check.
-    Check(Arc<OnceCell<Verdict>>),
+    /// Marks of passwords that were proven.
+    pub(super) proven: Vec<Mark>,
+    /// Marks of passwords that were refuted lately.
+    pub(super) refuted: VecDeque<Mark>,
+    /// Slow checks under way.
+    pub(super) checks: Vec<(Mark, Arc<OnceCell<Verdict>>)>,
 }
 
 /// How a token request ended, for everybody who waited for it.
@@ -150,138 +80,6 @@ pub(super) enum Landed {
     Anew,
     /// With a no.
     Refused(Refusal),
-}
-
-/// An access token and its time.
-#[derive(Clone, Debug)]
-pub(super) struct Access {
-    pub(super) token: AccessToken,
-    /// Its end by the clock on the wall, which a suspended machine does not stop.
-    expires: SystemTime,
-    /// Its end by the machine's own clock, which nobody sets back.
-    ends: Instant,
-    life: Duration,
-}
-
-/// An access token as it is sealed.
-#[derive(Serialize, Deserialize)]
-struct Sealed {
-    token: String,
-    expires: u64,
-    life: u64,
-}
-
-impl Drop for Sealed {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.token);
-    }
-}
-
-/// What tokens are for: they go nowhere else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Purpose {
-    /// Provider, application, scope and grant.
-    pub(super) provider: String,
-    /// The mail servers named by the account.
-    pub(super) servers: String,
-}
-
-impl Purpose {
-    /// Digests the settings that decide.
-    pub(super) fn of(settings: &AccountSettings) -> Self {
-        let server =
-            |upstream: &Option<crate::config::Upstream>| upstream.as_ref().map(ToString::to_string);
-        Self {
-            provider: digest(&[
-                Some(settings.grant.as_str()),
-                Some(&settings.token_url),
-                settings.permission_url.as_deref(),
-                Some(&settings.client_id),
-                Some(&settings.scope),
-                settings.resource.as_deref(),
-            ]),
-            servers: digest(&[
-                server(&settings.imap_server).as_deref(),
-                server(&settings.pop_server).as_deref(),
-                server(&settings.smtp_server).as_deref(),
-            ]),
-        }
-    }
-}
-
-/// Digests a list of texts so that no two lists share one.
-pub(super) fn digest(parts: &[Option<&str>]) -> String {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        let length = part.map_or(u64::MAX, |text| text.len() as u64);
-        context.update(&length.to_be_bytes());
-        context.update(part.unwrap_or_default().as_bytes());
-    }
-    STANDARD_NO_PAD.encode(context.finish())
-}
-
-impl Access {
-    /// Notes a token that is good for `life` from now.
-    pub(super) fn new(token: AccessToken, life: Duration) -> Self {
-        // A life beyond ten years is a mistake of the issuer, not a reason to overflow.
-        let life = life.min(Duration::from_secs(10 * 365 * 86_400));
-        Self {
-            token,
-            expires: SystemTime::now() + life,
-            ends: Instant::now() + life,
-            life,
-        }
-    }
-
-    /// Notes a token that ends at a Unix time.
-    pub(super) fn until(token: AccessToken, expires: u64, life: Duration) -> Option<Self> {
-        let expires = UNIX_EPOCH.checked_add(Duration::from_secs(expires))?;
-        let left = expires.duration_since(SystemTime::now()).ok()?.min(life);
-        Some(Self {
-            token,
-            expires,
-            ends: Instant::now() + left,
-            life,
-        })
-    }
-
-    /// Notes a token taken over from the predecessor.
-    pub(super) fn taken_over(token: AccessToken, expires: i64) -> Option<Self> {
-        Self::until(token, u64::try_from(expires).ok()?, USUAL_LIFE)
-    }
-
-    /// Returns how long it is still good.
-    pub(super) fn left(&self) -> Duration {
-        let wall = self.expires.duration_since(SystemTime::now());
-        let own = self.ends.saturating_duration_since(Instant::now());
-        own.min(wall.unwrap_or_default())
-    }
-
-    /// Returns how long before its end it should be renewed.
-    pub(super) fn margin(&self) -> Duration {
-        MARGIN.min(self.life / 2)
-    }
-
-    /// Returns whether it need not be renewed yet.
-    fn is_fresh(&self) -> bool {
-        self.left() > self.margin()
-    }
-
-    fn to_sealed(&self) -> Option<Vec<u8>> {
-        let expires = self.expires.duration_since(UNIX_EPOCH).ok()?.as_secs();
-        let sealed = Sealed {
-            token: self.token.reveal().to_owned(),
-            expires,
-            life: self.life.as_secs(),
-        };
-        serde_json::to_vec(&sealed).ok()
-    }
-
-    fn from_sealed(plain: &Secret<Vec<u8>>) -> Option<Self> {
-        let sealed: Sealed = serde_json::from_slice(plain.reveal()).ok()?;
-        let token = AccessToken::parse(&sealed.token).ok()?;
-        Self::until(token, sealed.expires, Duration::from_secs(sealed.life))
-    }
 }
 
 impl Account {
@@ -318,100 +116,6 @@ impl Account {
 }
 
 impl State {
-    /// Judges a password as far as it can be done at once; names the shared check otherwise.
-    pub(super) fn look(&mut self, mark: Mark) -> Result<Look, Refusal> {
-        if self.proven.iter().any(|known| known.same(&mark)) {
-            return Ok(Look::Right(Pass::PROVEN));
-        }
-        if let Lock::Claimed(claim) = &self.lock {
-            if claim.mark.same(&mark) {
-                let held = Some(Arc::clone(&claim.held));
-                return Ok(Look::Right(Pass { held }));
-            }
-            if Arc::strong_count(&claim.held) > 1 {
-                return Ok(Look::Wrong);
-            }
-        }
-        if self.refuted.iter().any(|known| known.same(&mark)) {
-            return Ok(Look::Wrong);
-        }
-        if let Some((_, check)) = self.checks.iter().find(|(known, _)| known.same(&mark)) {
-            return Ok(Look::Check(Arc::clone(check)));
-        }
-        // Checks whose logins all hung up are of no use to anybody.
-        self.checks
-            .retain(|(_, check)| Arc::strong_count(check) > 1);
-        if self.checks.len() >= MARKS {
-            return Err(Refusal::Busy);
-        }
-        let check = Arc::new(OnceCell::new());
-        self.checks.push((mark, Arc::clone(&check)));
-        Ok(Look::Check(check))
-    }
-
-    /// Ends a check.
-    pub(super) fn checked(&mut self, check: &Arc<OnceCell<Verdict>>) {
-        self.checks.retain(|(_, known)| !Arc::ptr_eq(known, check));
-    }
-
-    /// Remembers that a password is wrong, so that asking again costs nothing.
-    pub(super) fn refute(&mut self, mark: Mark) {
-        if self.refuted.len() >= MARKS {
-            self.refuted.pop_front();
-        }
-        self.refuted.push_back(mark);
-    }
-
-    /// Notes a first password, unless another one came first.
-    pub(super) fn claim(&mut self, mark: Mark, key: DataKey, wrap: Wrap) -> Option<Pass> {
-        let free = match &self.lock {
-            Lock::Shut => true,
-            Lock::Claimed(other) => Arc::strong_count(&other.held) == 1,
-            Lock::Open { .. } => false,
-        };
-        if !free {
-            return None;
-        }
-        let held = Arc::new(());
-        self.refuted.clear();
-        self.lock = Lock::Claimed(Claim {
-            mark,
-            key,
-            wrap,
-            held: Arc::clone(&held),
-        });
-        Some(Pass { held: Some(held) })
-    }
-
-    /// Lets a proven password in, with the key it opened.
-    pub(super) fn unlock(&mut self, mark: Mark, key: DataKey, wraps: Vec<Wrap>) {
-        self.lock = Lock::Open { key, wraps };
-        self.remember(mark);
-    }
-
-    /// Remembers a proven password.
-    fn remember(&mut self, mark: Mark) {
-        self.refuted.retain(|known| !known.same(&mark));
-        if self.proven.len() >= MARKS {
-            self.proven.remove(0);
-        }
-        self.proven.push(mark);
-    }
-
-    /// Forgets every proof, so that the next login is checked slowly.
-    pub(super) fn forget_proofs(&mut self) {
-        self.proven.clear();
-        self.refuted.clear();
-    }
-
-    /// Makes a waiting first password the account's own: a token was obtained.
-    pub(super) fn settle_claim(&mut self) {
-        if let Lock::Claimed(claim) = &self.lock {
-            let (mark, key, wrap) = (claim.mark, claim.key.clone(), claim.wrap.clone());
-            self.unlock(mark, key, vec![wrap]);
-        }
-    }
-
     /// Returns a token that need not be renewed yet.
     pub(super) fn fresh(&self) -> Option<AccessToken> {
         let access = self.access.as_ref().filter(|access| access.is_fresh())?;

@@ -105,3 +105,72 @@ async fn a_cache_file_is_imported_and_wins_over_the_configuration() {
         house = house.restart().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_client_secret_is_encrypted_in_place_where_the_owner_wants_it() {
+    let (log, _guard) = Log::begin();
+    let sections = "# mine\n[app@example.org]\ntoken_url = https://idp.example/token\noauth2_flow = client_credentials\noauth2_scope = mail\n# the secret\nclient_secret = s3cret\nclient_id = app\n";
+    let house = House::with("encrypt_client_secret_on_first_use = True", sections);
+    let path = house.home.path().join("emailproxy.ini");
+    house.fake.fails(DOWN());
+    house.log_in("app@example.org", "pw").await.unwrap_err();
+    let before = std::fs::read_to_string(&path).unwrap();
+    assert!(before.contains("client_secret = s3cret"));
+    house.fake.grants("one", 0, None);
+    house.log_in("app@example.org", "pw").await.unwrap();
+    let done = "client secret of account app@example.org now stands encrypted";
+    while !log.text().contains(done) {
+        tokio::task::yield_now().await;
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(!text.contains("s3cret"), "{text}");
+    assert!(
+        text.contains("# mine\n[app@example.org]") && text.contains("# the secret"),
+        "{text}"
+    );
+    assert!(
+        text.contains("client_secret_encrypted = gAAAAA") && text.contains("token_salt = "),
+        "{text}"
+    );
+    // The new file is enough for a restart, and the old password is still the one.
+    let config = Arc::new(Config::read(&path).unwrap());
+    let house = house.restart_with(config).await;
+    assert_eq!(
+        house.log_in("app@example.org", "pW").await.unwrap_err(),
+        wrong()
+    );
+    house.fake.grants("two", 0, None);
+    house.log_in("app@example.org", "pw").await.unwrap();
+    assert_eq!(house.fake.asked(), ["client s3cret"; 3]);
+    // So is it for somebody who has lost the store.
+    let home = tempfile::tempdir().unwrap();
+    let again = House::at(home, Arc::new(Config::read(&path).unwrap()));
+    again.fake.grants("three", 0, None);
+    assert_eq!(
+        again.log_in("app@example.org", "pW").await.unwrap_err(),
+        wrong()
+    );
+    again.log_in("app@example.org", "pw").await.unwrap();
+    assert_eq!(again.fake.asked(), ["client s3cret"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_secret_that_cannot_be_moved_is_spoken_of_once() {
+    let (log, _guard) = Log::begin();
+    let sections = "[DEFAULT]\nclient_secret = s3cret\n[app@example.org]\ntoken_url = https://idp.example/token\noauth2_flow = client_credentials\noauth2_scope = mail\nclient_id = app\n";
+    let house = House::with("encrypt_client_secret_on_first_use = True", sections);
+    let before = std::fs::read(house.home.path().join("emailproxy.ini")).unwrap();
+    house.fake.grants("one", 3_600, None);
+    for _ in 0..3 {
+        house.log_in("app@example.org", "pw").await.unwrap();
+    }
+    while !log.text().contains("stays in plain text") {
+        tokio::task::yield_now().await;
+    }
+    house.accounts.close(Duration::from_secs(5)).await;
+    assert_eq!(log.text().matches("stays in plain text").count(), 1);
+    assert_eq!(
+        std::fs::read(house.home.path().join("emailproxy.ini")).unwrap(),
+        before
+    );
+}

@@ -1,0 +1,68 @@
+//! What an account's tokens are for, as two digests: tokens for one purpose are used for no other.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use crate::config::{AccountSettings, Upstream};
+
+/// What tokens are for: they go nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Purpose {
+    /// Provider, application, scope and grant.
+    pub(super) provider: String,
+    /// The mail servers named by the account.
+    pub(super) servers: String,
+}
+
+impl Purpose {
+    /// Digests the settings that decide.
+    pub(super) fn of(settings: &AccountSettings) -> Self {
+        let server = |upstream: &Option<Upstream>| upstream.as_ref().map(ToString::to_string);
+        Self {
+            provider: digest(&[
+                Some(settings.grant.as_str()),
+                Some(&settings.token_url),
+                settings.permission_url.as_deref(),
+                Some(&settings.client_id),
+                Some(&settings.scope),
+                settings.resource.as_deref(),
+            ]),
+            servers: digest(&[
+                server(&settings.imap_server).as_deref(),
+                server(&settings.pop_server).as_deref(),
+                server(&settings.smtp_server).as_deref(),
+            ]),
+        }
+    }
+}
+
+/// Digests a list of texts so that no two lists share one.
+fn digest(parts: &[Option<&str>]) -> String {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        let length = part.map_or(u64::MAX, |text| text.len() as u64);
+        context.update(&length.to_be_bytes());
+        context.update(part.unwrap_or_default().as_bytes());
+    }
+    STANDARD_NO_PAD.encode(context.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_tell_all_lists_apart() {
+        let lists: [&[Option<&str>]; 6] = [
+            &[],
+            &[None],
+            &[Some("")],
+            &[Some("a"), Some("b")],
+            &[Some("ab"), Some("")],
+            &[Some("ab")],
+        ];
+        let digests: std::collections::HashSet<_> = lists.iter().map(|l| digest(l)).collect();
+        assert_eq!(digests.len(), lists.len());
+    }
+}
