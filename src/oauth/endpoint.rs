@@ -126,7 +126,9 @@ impl Asking<'_> {
         };
         let url = Url::parse(&parts.uri.to_string())
             .map_err(|error| Error::Misconfigured(format!("`token_url` is no address: {error}")))?;
-        let host = Said::from(url.host_str().unwrap_or_default());
+        let port = url.port().map(|port| format!(":{port}"));
+        let host = url.host_str().unwrap_or_default().to_owned() + &port.unwrap_or_default();
+        let host = Said::new(host);
         let form = Secret::new(form);
         let whole = self.endpoint.whole;
         let started = Instant::now();

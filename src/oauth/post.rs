@@ -172,6 +172,9 @@ fn explain(error: &reqwest::Error) -> String {
         return "the connection was dropped before an answer came".to_owned();
     }
     let text = causes(error);
+    if text.contains("tunnel error") {
+        return format!("the proxy did not let the request through: {text}");
+    }
     if error.is_timeout() {
         return format!("no connection within {} s: {text}", CONNECT.as_secs());
     }
