@@ -71,9 +71,10 @@ async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
         external_auth: args.external_auth,
     };
     let accounts = Accounts::open(Arc::new(config), endpoint, setup).map_err(|why| anyhow!(why))?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let callbacks = tokio::spawn(crate::web::serve_callbacks(
         Arc::clone(&accounts),
-        std::future::pending(),
+        async move { drop(stopped.await) },
     ));
     let mut pending = accounts.pending();
     let mut pasted = pasted_lines();
@@ -108,7 +109,9 @@ async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
             },
         }
     };
-    callbacks.abort();
+    // The browser is still to be told what came of it.
+    drop(stop);
+    drop(callbacks.await);
     accounts.close(super::run::DRAIN).await;
     Ok(done)
 }
