@@ -1,4 +1,4 @@
-//! Transcripts for tests: one remote side that says and expects whole lines, through a pipe of any width.
+//! For tests: a remote side that says and expects whole lines through a pipe of any width, and one that talks nonsense.
 
 use std::fmt::Write as _;
 
@@ -94,5 +94,46 @@ impl Remote {
             let read = self.io.read_buf(&mut self.heard).await.unwrap();
             assert!(read > 0, "the other side hung up");
         }
+    }
+}
+
+/// Makes lines of scraps and random bytes, the same in every run (Marsaglia's xorshift).
+pub(crate) struct Dice {
+    state: u64,
+    scraps: &'static [&'static [u8]],
+}
+
+impl Dice {
+    /// Begins at a seed other than 0.
+    pub(crate) fn new(seed: u64, scraps: &'static [&'static [u8]]) -> Self {
+        Self {
+            state: seed,
+            scraps,
+        }
+    }
+
+    /// Makes a line without its end.
+    pub(crate) fn line(&mut self) -> Vec<u8> {
+        let mut line = Vec::new();
+        for _ in 0..self.roll(12) {
+            if self.roll(8) == 0 {
+                line.push(u8::try_from(self.roll(256)).unwrap());
+            } else {
+                line.extend_from_slice(self.scrap());
+            }
+        }
+        line
+    }
+
+    fn scrap(&mut self) -> &'static [u8] {
+        let at = self.roll(self.scraps.len());
+        self.scraps[at]
+    }
+
+    fn roll(&mut self, sides: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        usize::try_from(self.state % sides as u64).unwrap()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::MAX_COMMANDS;
-use crate::protocol::transcript::Remote;
+use crate::protocol::transcript::{Dice, Remote};
 
 /// Scraps from which lines are made: the more they look like IMAP, the deeper they get.
 const SCRAPS: &[&[u8]] = &[
@@ -54,33 +54,9 @@ const SCRAPS: &[&[u8]] = &[
     b"\t",
 ];
 
-/// A small generator of numbers, so that every run sees the same lines (Marsaglia's xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % sides as u64).unwrap()
-    }
-
-    fn line(&mut self) -> Vec<u8> {
-        let mut line = Vec::new();
-        for _ in 0..self.roll(12) {
-            if self.roll(8) == 0 {
-                line.push(u8::try_from(self.roll(256)).unwrap());
-            } else {
-                line.extend_from_slice(SCRAPS[self.roll(SCRAPS.len())]);
-            }
-        }
-        line
-    }
-}
-
 #[test]
 fn no_line_breaks_the_parsers() {
-    let mut dice = Dice(0x5eed_1e55);
+    let mut dice = Dice::new(0x5eed_1e55, SCRAPS);
     let mut understood = 0;
     for _ in 0..50_000 {
         let line = dice.line();
@@ -120,7 +96,7 @@ async fn no_stream_breaks_the_conversation() {
         offer: &offer,
         starttls: false,
     };
-    let mut dice = Dice(0xbad_c0de);
+    let mut dice = Dice::new(0xbad_c0de, SCRAPS);
     let mut logins = 0;
     for _ in 0..1_000 {
         let (mut remote, mut wire) = Remote::pair(1024 * 1024);
