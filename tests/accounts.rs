@@ -1,6 +1,7 @@
 //! Accounts from the outside: real HTTP to a pretend provider, real key derivation, a real store file.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test that cannot go on fails"
 )]

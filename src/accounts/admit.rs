@@ -3,6 +3,9 @@
 //! A wrong password changes nothing, asks nobody and begins no consent.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::access::Access;
 use super::lock::{Lock, Look, Pass, Verdict};
@@ -11,11 +14,14 @@ use super::store::Record;
 use super::token::{Account, State, as_text};
 use super::vault::{self, DataKey, Wrap};
 use super::{Accounts, predecessor};
-use crate::config::Cached;
+use crate::config::{Cached, GrantKind};
 use crate::oauth::{Error, Grant};
 use crate::refusal::{NotAdmitted, Refusal};
 use crate::said::Said;
 use crate::secret::{AccessToken, Password, Secret};
+
+/// The least time between two new passwords that an account's provider is asked about.
+const CHALLENGE: Duration = Duration::from_secs(30);
 
 /// What a password opened of our own store.
 struct Unlocked {
@@ -39,6 +45,13 @@ impl Accounts {
             let check = match look {
                 Look::Right(pass) => return Ok(pass),
                 Look::Wrong => return Err(self.wrong(&account.name).await),
+                Look::Second => {
+                    tracing::info!(
+                        "another login to account {} waits with another password; that one counts until it ends",
+                        Said::new(&account.name)
+                    );
+                    return Err(self.wrong(&account.name).await);
+                }
                 Look::Check(check) => check,
             };
             let examine = || Box::pin(self.examine(account, password, mark));
@@ -139,8 +152,12 @@ impl Accounts {
                 .config
                 .options
                 .use_login_password_as_client_credentials_secret;
-            if account.state().password_is_secret(allowed) {
-                return self.examine_as_secret(account, password, mark).await;
+            let credential = {
+                let state = account.state();
+                state.password_is_secret(allowed) || state.settings.grant == GrantKind::Password
+            };
+            if credential {
+                return self.examine_at_provider(account, password, mark).await;
             }
             account.state().refute(mark);
             return Ok(Verdict::Wrong);
@@ -251,36 +268,56 @@ impl Accounts {
         Ok(pass.map_or(Verdict::Again, Verdict::Pass))
     }
 
-    /// Where the login password is the application's secret, a new one proves itself at the token endpoint: secrets
-    /// are replaced there every few months.
-    async fn examine_as_secret(
+    /// Where the login password is the credential itself (the user's own at the provider, or the application's secret),
+    /// a new one proves itself at the token endpoint: people and administrators replace them.
+    ///
+    /// Asks at most every 30 s, because providers lock accounts after many guesses.
+    async fn examine_at_provider(
         self: &Arc<Self>,
         account: &Arc<Account>,
         password: &Password,
         mark: Mark,
     ) -> Result<Verdict, Refusal> {
+        let text = as_text(password)?;
+        let (settings, purpose, grant, secret) = {
+            let mut state = account.state();
+            if state.challenged.is_some_and(|at| at.elapsed() < CHALLENGE) {
+                return Ok(Verdict::Wrong);
+            }
+            state.challenged = Some(Instant::now());
+            let (grant, secret) = if state.settings.grant == GrantKind::Password {
+                (Grant::Password(text), state.application_secret(None)?)
+            } else {
+                (Grant::ClientCredentials, Some(text))
+            };
+            (
+                Arc::clone(&state.settings),
+                state.purpose.clone(),
+                grant,
+                secret,
+            )
+        };
         let (name, key_of) = (account.name.clone(), password.clone());
         let lockable = self
             .prover
             .slowly(move |cost| lockable(&name, &key_of, cost))
             .await?;
         let (key, wrap) = lockable.map_err(|why| Refusal::Misconfigured(why.into()))?;
-        let (settings, purpose) = {
-            let state = account.state();
-            (Arc::clone(&state.settings), state.purpose.clone())
-        };
-        let secret = as_text(password)?;
         let world = self.world();
-        let asking = world
-            .source
-            .ask(&settings, Some(&secret), &Grant::ClientCredentials);
+        let asking = world.source.ask(&settings, secret.as_ref(), &grant);
         let tokens = match asking.await {
             Ok(tokens) => tokens,
-            Err(Error::GrantDead(said) | Error::Denied(said)) => {
-                tracing::debug!("the token endpoint does not take the password as secret: {said}");
+            Err(Error::GrantDead(said)) => {
+                tracing::info!("the provider does not take the new password either: {said}");
                 account.state().refute(mark);
                 return Ok(Verdict::Wrong);
             }
+            Err(Error::Denied(said)) if matches!(grant, Grant::ClientCredentials) => {
+                tracing::info!("the provider does not take the password as secret: {said}");
+                account.state().refute(mark);
+                return Ok(Verdict::Wrong);
+            }
+            Err(Error::Denied(said)) => return Err(Refusal::TokenRefused(said)),
             Err(Error::Unavailable(said)) => return Err(Refusal::TokenUnavailable(said)),
             Err(Error::Misconfigured(why)) => return Err(Refusal::Misconfigured(why)),
         };
@@ -290,7 +327,7 @@ impl Accounts {
             if state.purpose != purpose {
                 return Ok(Verdict::Again);
             }
-            // The old password was the old secret: it opens nothing any more.
+            // The old password is no longer good at the provider: it opens nothing any more.
             state.forget_proofs();
             state.unlock(mark, key, vec![wrap]);
             state.refresh = None;

@@ -77,7 +77,7 @@ impl Accounts {
                 return Err(Refusal::ConsentRefused(Said::new(why)));
             }
         };
-        let account = self.known(name).ok_or_else(gone)?;
+        let account = self.account(name).map_err(|_| gone())?;
         let secret = account.state().application_secret(None)?;
         let grant = Grant::Code {
             code,

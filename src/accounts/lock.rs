@@ -11,8 +11,12 @@ use super::token::State;
 use super::vault::{DataKey, Wrap};
 use crate::refusal::Refusal;
 
-/// How many proven, refuted or running checks are remembered for one account.
+/// How many proven and refuted passwords are remembered for one account.
 const MARKS: usize = 16;
+
+/// How many slow checks may wait for one account: enough that guessers cannot crowd out its owner, few enough that the
+/// owner waits for seconds only.
+const CHECKS: usize = 128;
 
 /// Who may use an account.
 pub(super) enum Lock {
@@ -70,8 +74,10 @@ impl Pass {
 pub(super) enum Look {
     /// Known to be right.
     Right(Pass),
-    /// Known to be wrong, or another first password is waiting.
+    /// Known to be wrong.
     Wrong,
+    /// Not the first password that is waiting for its token.
+    Second,
     /// To be checked; everybody with this password shares the check.
     Check(Arc<OnceCell<Verdict>>),
 }
@@ -88,7 +94,7 @@ impl State {
                 return Ok(Look::Right(Pass { held }));
             }
             if Arc::strong_count(&claim.held) > 1 {
-                return Ok(Look::Wrong);
+                return Ok(Look::Second);
             }
         }
         if self.refuted.iter().any(|known| known.same(&mark)) {
@@ -100,7 +106,7 @@ impl State {
         // Checks whose logins all hung up are of no use to anybody.
         self.checks
             .retain(|(_, check)| Arc::strong_count(check) > 1);
-        if self.checks.len() >= MARKS {
+        if self.checks.len() >= CHECKS {
             return Err(Refusal::Busy);
         }
         let check = Arc::new(OnceCell::new());

@@ -91,6 +91,11 @@ impl Prover {
 
     /// Spends the time of a check on a name that has no account, so that a stranger cannot tell by the clock.
     pub(super) async fn pretend(&self, password: &Password) {
+        // Where checks queue already, names without an account must not make the queue longer.
+        if self.permits.available_permits() == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            return;
+        }
         let password = password.clone();
         let spent = self.slowly(move |cost| cost.derive(&password, &[0; 16]).is_ok());
         spent.await.ok();

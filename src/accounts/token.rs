@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) moved_secret: bool,
     /// When a token was last dropped because a server refused it.
     pub(super) dropped: Option<Instant>,
+    /// When the provider was last asked about a new password.
+    pub(super) challenged: Option<Instant>,
     /// When the background may ask next, and how often it failed in a row.
     pub(super) rest: (Instant, u32),
     /// Marks of passwords that were proven.
@@ -101,6 +103,7 @@ impl Account {
                 served: false,
                 moved_secret: false,
                 dropped: None,
+                challenged: None,
                 rest: (Instant::now(), 0),
                 proven: Vec::new(),
                 refuted: VecDeque::new(),
@@ -144,7 +147,7 @@ impl State {
 
     /// Returns whether forgetting the account would lose something.
     pub(super) fn is_worth_keeping(&self) -> bool {
-        self.used || self.loose || self.flight.is_some()
+        self.used || self.loose || self.flight.is_some() || matches!(self.lock, Lock::Claimed(_))
     }
 
     /// Drops all tokens from memory.

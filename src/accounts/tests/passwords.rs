@@ -143,35 +143,52 @@ async fn the_login_password_can_be_the_applications_secret() {
     );
     // The secret is replaced at the provider: the new one proves itself there, and the old one is out.
     house.fake.fails(Error::Denied(Said::new("invalid_client")));
-    assert_eq!(
-        house.log_in("bare@example.org", "guess").await.unwrap_err(),
-        wrong()
-    );
+    let refusal = house.log_in("bare@example.org", "guess").await;
+    assert_eq!(refusal.unwrap_err(), wrong());
+    // Within 30 s nobody is asked again.
+    let refusal = house.log_in("bare@example.org", "new").await;
+    assert_eq!(refusal.unwrap_err(), wrong());
+    tokio::time::advance(Duration::from_secs(30)).await;
     house.fake.grants("two", 3_600, None);
-    assert_eq!(
-        house.log_in("bare@example.org", "new").await.unwrap(),
-        "two"
-    );
+    let token = house.log_in("bare@example.org", "new").await;
+    assert_eq!(token.unwrap(), "two");
+    tokio::time::advance(Duration::from_secs(30)).await;
     house.fake.fails(Error::Denied(Said::new("invalid_client")));
-    assert_eq!(
-        house.log_in("bare@example.org", "old").await.unwrap_err(),
-        wrong()
-    );
-    assert_eq!(
-        house.fake.asked(),
-        [
-            "client guess",
-            "client old",
-            "client guess",
-            "client new",
-            "client old"
-        ]
-    );
+    for _ in 0..2 {
+        let refusal = house.log_in("bare@example.org", "old").await;
+        assert_eq!(refusal.unwrap_err(), wrong());
+        tokio::time::advance(Duration::from_secs(30)).await;
+    }
+    let asked = ["guess", "old", "guess", "new", "old"].map(|secret| format!("client {secret}"));
+    assert_eq!(house.fake.asked(), asked);
     let house = house.restart().await;
     assert_eq!(
         house.log_in("bare@example.org", "new").await.unwrap(),
         "two"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_changed_at_the_provider_becomes_the_accounts_own() {
+    let house = House::new();
+    house.fake.grants("one", 0, None);
+    house.log_in("ropc@example.org", "old").await.unwrap();
+    let denied = Error::Denied(Said::new("unauthorized_client"));
+    house.fake.fails(denied);
+    let refusal = house.log_in("ropc@example.org", "new").await.unwrap_err();
+    assert!(matches!(refusal, Refusal::TokenRefused(_)), "{refusal}");
+    tokio::time::advance(Duration::from_secs(30)).await;
+    house.fake.grants("two", 3_600, None);
+    let token = house.log_in("ropc@example.org", "new").await;
+    assert_eq!(token.unwrap(), "two");
+    let house = house.restart().await;
+    house.fake.fails(DEAD());
+    let refusal = house.log_in("ropc@example.org", "old").await;
+    assert_eq!(refusal.unwrap_err(), wrong());
+    let token = house.log_in("ropc@example.org", "new").await;
+    assert_eq!(token.unwrap(), "two");
+    let asked = ["old", "new", "new", "old"].map(|password| format!("password {password} -"));
+    assert_eq!(house.fake.asked(), asked);
 }
 
 #[tokio::test(start_paused = true)]
