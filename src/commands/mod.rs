@@ -12,7 +12,9 @@ use crate::config::Config;
 mod authorize;
 mod logging;
 mod logs;
+pub mod register;
 pub mod run;
+pub mod show_config;
 mod status;
 
 /// The program's command line.
@@ -39,12 +41,16 @@ struct CommandLine {
 enum Command {
     /// Run the proxy
     Run(RunArgs),
+    /// Write an account and its services into a configuration file
+    Register(Box<register::RegisterArgs>),
     /// Sign an account in: show the address to visit and wait for the consent
     Authorize(AuthorizeArgs),
     /// Show the running proxy's last log lines
     Logs(LogsArgs),
     /// Show the running proxy's services and accounts
     Status(StatusArgs),
+    /// Show what the configuration file comes to, and where each value is from
+    Config(show_config::ConfigArgs),
 }
 
 /// Which configuration file is meant.
@@ -140,9 +146,11 @@ pub fn main() -> ExitCode {
     let line = CommandLine::parse();
     let done = match line.command.unwrap_or(Command::Run(line.run)) {
         Command::Run(args) => run::run(&args),
+        Command::Register(args) => register::run(&args),
         Command::Authorize(args) => authorize::authorize(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Status(args) => status::status(&args),
+        Command::Config(args) => show_config::run(&args),
     };
     match done {
         Ok(code) => code,

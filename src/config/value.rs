@@ -31,7 +31,7 @@ fn with_hint(text: String, value: &str) -> String {
 }
 
 /// Reads a port from 1 to 65535.
-pub(super) fn port(value: &str) -> Result<u16, String> {
+pub fn port(value: &str) -> Result<u16, String> {
     whole_number(value)
         .and_then(|number| u16::try_from(number).ok())
         .filter(|&port| port > 0)
@@ -91,7 +91,7 @@ pub(super) fn upstream(value: &str) -> Result<Upstream, String> {
 }
 
 /// Reads a local address. `localhost` means both loopback addresses.
-pub(super) fn local_addresses(value: &str) -> Result<Vec<IpAddr>, String> {
+pub fn local_addresses(value: &str) -> Result<Vec<IpAddr>, String> {
     if value.eq_ignore_ascii_case("localhost") {
         return Ok(loopbacks());
     }
