@@ -142,9 +142,9 @@ fn a_command_copied_from_a_guide_makes_a_file_for_every_address() {
 fn the_file_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let desk = Desk::new();
-    let mode = |desk: &Desk| fs::metadata(desk.file()).unwrap().permissions().mode() & 0o777;
+    let bits = |desk: &Desk| fs::metadata(desk.file()).unwrap().permissions().mode() & 0o777;
     assert!(desk.register(&OFFICE).ok);
-    assert_eq!(mode(&desk), 0o600);
+    assert_eq!(bits(&desk), 0o600);
     fs::set_permissions(desk.file(), fs::Permissions::from_mode(0o644)).unwrap();
     let more = [
         "--provider",
@@ -155,7 +155,7 @@ fn the_file_is_its_owners_alone() {
         "x",
     ];
     assert!(desk.register(&more).ok);
-    assert_eq!(mode(&desk), 0o600);
+    assert_eq!(bits(&desk), 0o600);
 }
 
 #[test]
@@ -413,7 +413,7 @@ fn nonsense_is_refused_with_its_reason_and_leaves_no_file() {
         (with("--oauth2-client-id", "  "), "--oauth2-client-id"),
         (
             with("--oauth2-scope", "a\nclient_id = evil"),
-            "no reason: joined",
+            "--oauth2-scope",
         ),
         (with("--account", "nobody"), "--account"),
         (with("--account", "a@b\n[@]"), "--account"),
