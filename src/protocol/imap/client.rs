@@ -4,8 +4,9 @@
 
 use zeroize::Zeroizing;
 
-use super::command::{self, Announced, Head, Piece, Verb};
+use super::command::{self, Head, Verb};
 use super::offer::shown;
+use super::words::{self, Announced, Piece};
 use crate::protocol::sasl::{self, Credentials, Nonsense};
 use crate::protocol::{
     CLIENT_TIME, Heard, Local, Login, MAX_AUTH_LINE, MAX_COMMANDS, MAX_LINE, MAX_NONSENSE,
@@ -107,8 +108,8 @@ async fn one(client: &mut Wire, local: &Local<'_>) -> Result<Outcome, Lost> {
     };
     match head.verb {
         Verb::Capability => {
-            let words = shown(local);
-            let text = format!("* CAPABILITY {words}\r\n{tag} OK CAPABILITY completed\r\n");
+            let known = shown(local);
+            let text = format!("* CAPABILITY {known}\r\n{tag} OK CAPABILITY completed\r\n");
             client.send(text.as_bytes()).await?;
             Ok(Outcome::Answered)
         }
@@ -150,7 +151,7 @@ async fn gather(
     wanted: bool,
 ) -> Result<Gathered, Lost> {
     let mut total = line.len();
-    let mut next = command::announced(&line);
+    let mut next = words::announced(&line);
     let mut pieces = vec![Piece::Line(line)];
     while let Some(literal) = next {
         let fits = literal.size <= MAX_LITERAL && literal.size <= MAX_LINE.saturating_sub(total);
@@ -168,14 +169,14 @@ async fn gather(
         let line = client.line(MAX_LINE.saturating_sub(total), CLIENT_TIME);
         let line = Zeroizing::new(line.await?);
         total += line.len();
-        next = command::announced(&line);
+        next = words::announced(&line);
         pieces.push(Piece::Line(line));
     }
     Ok(Gathered::Whole(pieces))
 }
 
 async fn log_in(client: &mut Wire, head: &Head, pieces: &[Piece]) -> Result<Outcome, Lost> {
-    let (user, password) = match command::arguments(head, pieces).and_then(command::login) {
+    let (user, password) = match words::arguments(pieces, head.length).and_then(command::login) {
         Ok(found) => found,
         Err(Nonsense(why)) => return bad(client, &head.tag, why).await,
     };
@@ -190,7 +191,7 @@ async fn log_in(client: &mut Wire, head: &Head, pieces: &[Piece]) -> Result<Outc
 
 async fn authenticate(client: &mut Wire, head: &Head, pieces: &[Piece]) -> Result<Outcome, Lost> {
     let tag = &head.tag;
-    let wish = match command::arguments(head, pieces).and_then(command::authenticate) {
+    let wish = match words::arguments(pieces, head.length).and_then(command::authenticate) {
         Ok(wish) => wish,
         Err(Nonsense(why)) => return bad(client, tag, why).await,
     };

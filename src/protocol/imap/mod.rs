@@ -1,7 +1,7 @@
 //! IMAP before login (RFC 9051, RFC 3501): the client is answered here, the server logged in to with a token.
 //!
 //! This file holds the order of the calls and what is said when a login cannot go through. The two conversations are in
-//! `client` and `server`, their grammar in `command`, `reply` and `offer`.
+//! `client` and `server`, their grammar in `command`, `words`, `reply` and `offer`.
 
 use crate::protocol::{
     Dialogue, Farewell, Heard, Identity, Local, Login, Opened, StartTls, Welcome,
@@ -16,6 +16,7 @@ mod reply;
 mod server;
 #[cfg(test)]
 mod tests;
+mod words;
 
 /// One client's IMAP conversation before login.
 #[derive(Debug, Default)]

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use super::command::{announced, is_tag};
+use super::command::is_tag;
 use super::offer::Capabilities;
 use super::reply::{Greeting, Reply, greeting, is_for_now, may_hold_literals, reply};
+use super::words::announced;
 use crate::protocol::sasl::{Mechanism, Message};
 use crate::protocol::{
     Identity, Login, MAX_REPLY_LINE, MAX_REPLY_LINES, Opened, SERVER_TIME, StartTls, Welcome,

@@ -60,15 +60,15 @@ fn no_line_breaks_the_parsers() {
     let mut understood = 0;
     for _ in 0..50_000 {
         let line = dice.line();
-        let literal = command::announced(&line);
+        let literal = words::announced(&line);
         if let Ok(head) = command::head(&line) {
             assert!(head.length <= line.len());
-            let mut pieces = vec![command::Piece::Line(line.clone().into())];
+            let mut pieces = vec![words::Piece::Line(line.clone().into())];
             if literal.is_some() {
-                pieces.push(command::Piece::Literal(dice.line().into()));
-                pieces.push(command::Piece::Line(dice.line().into()));
+                pieces.push(words::Piece::Literal(dice.line().into()));
+                pieces.push(words::Piece::Line(dice.line().into()));
             }
-            understood += usize::from(command::arguments(&head, &pieces).is_ok());
+            understood += usize::from(words::arguments(&pieces, head.length).is_ok());
         }
         for text in [&line[..], &[b"* ", &line[..]].concat()] {
             let _ = reply::reply(text, "a");
