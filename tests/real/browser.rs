@@ -48,6 +48,27 @@ pub(crate) async fn consent_and_return(sign_in: &str, user: &str) -> String {
     answer.text().await.unwrap()
 }
 
+/// Visits the sign-in address, declines there, goes where the browser is sent, and returns the page shown there.
+pub(crate) async fn decline_and_return(sign_in: &str) -> String {
+    let mut browser = Browser::default();
+    let mut at = Url::parse(sign_in).unwrap();
+    let provider = at.origin();
+    while at.origin() == provider {
+        let answer = browser.open(&at, None).await;
+        at = if answer.status().is_redirection() {
+            let location = answer.headers().get(LOCATION).unwrap().to_str().unwrap();
+            at.join(location).unwrap()
+        } else {
+            // The page's "cancel" leads here.
+            at.join(&format!("{}/abort", at.path())).unwrap()
+        };
+    }
+    let answer = reqwest::get(at)
+        .await
+        .expect("the program hears the browser's return");
+    answer.text().await.unwrap()
+}
+
 #[derive(Default)]
 struct Browser {
     cookies: Vec<Cookie>,

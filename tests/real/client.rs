@@ -1,5 +1,6 @@
 //! A mail client: a program run to its end.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -28,6 +29,27 @@ pub(crate) async fn python(name: &str, settings: &Value) -> String {
         .arg(script(name))
         .arg(settings.to_string());
     succeed(name, &mut command).await
+}
+
+/// Runs a Python script as [`python`] does, with no other roots than those in `ca`.
+pub(crate) async fn python_trusting(name: &str, settings: &Value, ca: &Path) -> String {
+    let mut command = Command::new(installed::python());
+    command
+        .arg("-u")
+        .arg(script(name))
+        .arg(settings.to_string())
+        .env("SSL_CERT_FILE", ca);
+    succeed(name, &mut command).await
+}
+
+/// Runs a Python script of `tests/real/clients`, which must fail; returns what it printed.
+pub(crate) async fn python_fails(name: &str, settings: &Value) -> String {
+    let mut command = Command::new(installed::python());
+    command
+        .arg("-u")
+        .arg(script(name))
+        .arg(settings.to_string());
+    fail(name, &mut command).await
 }
 
 /// Runs a PHP script of `tests/real/clients`, which must succeed, with its settings; returns what it printed.
@@ -60,10 +82,25 @@ pub(crate) async fn fail(name: &str, command: &mut Command) -> String {
     said
 }
 
-/// Runs a program to its end.
-pub(crate) async fn run(name: &str, command: &mut Command) -> Output {
-    let finished = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    timeout(PATIENCE, finished)
+/// Runs a program that reads `file` as its standard input and must succeed.
+pub(crate) async fn feed(name: &str, command: &mut Command, file: &Path) -> String {
+    let output = finish(name, command.stdin(File::open(file).unwrap())).await;
+    let said = both(&output);
+    assert!(
+        output.status.success(),
+        "{name} failed ({}):\n{said}",
+        output.status
+    );
+    said
+}
+
+async fn run(name: &str, command: &mut Command) -> Output {
+    finish(name, command.stdin(Stdio::null())).await
+}
+
+/// Waits for a program's end.
+async fn finish(name: &str, command: &mut Command) -> Output {
+    timeout(PATIENCE, command.kill_on_drop(true).output())
         .await
         .unwrap_or_else(|_| panic!("{name} did not end within {} s", PATIENCE.as_secs()))
         .unwrap_or_else(|error| panic!("could not run {name}: {error}"))

@@ -5,12 +5,12 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::ca::Ca;
 use crate::daemon::Daemon;
 use crate::installed;
-use crate::log::{Log, until_listening};
+use crate::log::{Log, until, until_listening};
 use crate::oidc::Oidc;
 use crate::ports;
 
@@ -22,6 +22,7 @@ const MAIL: u32 = 8;
 pub(crate) struct Dovecot {
     daemon: Daemon,
     log: Log,
+    mail: PathBuf,
     pub(crate) imap: u16,
     pub(crate) imaps: u16,
     pub(crate) pop: u16,
@@ -46,10 +47,10 @@ impl Dovecot {
         let ports: [u16; 8] = std::array::from_fn(|_| ports::free());
         let [imap, imaps, pop, pops, submission, submissions, lmtp, auth] = ports;
         let person = introspection(oidc, "username_attribute = sub\n");
-        let application = introspection(
-            oidc,
-            "username_attribute = client_id\nusername_format = application\n",
-        );
+        // A constant format makes any user name match: who has this scope may open every mailbox.
+        let anybody =
+            "scope = mail.anybody\nusername_attribute = active\nusername_format = anybody\n";
+        let application = introspection(oidc, anybody);
         fs::write(folder.join("person.conf"), person).unwrap();
         fs::write(folder.join("application.conf"), application).unwrap();
 
@@ -112,6 +113,7 @@ impl Dovecot {
         Self {
             daemon,
             log: Log::at(&folder.join("log")),
+            mail,
             imap,
             imaps,
             pop,
@@ -123,9 +125,19 @@ impl Dovecot {
         }
     }
 
-    /// Returns Dovecot's own log.
-    pub(crate) fn log(&self) -> &Log {
-        &self.log
+    /// Waits until a mailbox holds so many messages and returns them.
+    pub(crate) async fn mailbox(&self, user: &str, count: usize) -> Vec<String> {
+        let what = format!("{count} messages in the mailbox of {user}");
+        until(&what, || {
+            let found: Vec<String> = ["new", "cur"]
+                .iter()
+                .filter_map(|part| fs::read_dir(self.mail.join(user).join(part)).ok())
+                .flatten()
+                .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+                .collect();
+            (found.len() >= count).then_some(found)
+        })
+        .await
     }
 }
 

@@ -32,4 +32,15 @@ mod postfix;
 mod proxy;
 mod stage;
 
+mod applications;
+mod command_line;
+mod consent;
+mod round_trip;
 mod servers_alone;
+mod volume;
+
+/// Whose mailbox the tests use.
+const USER: &str = "ann@example.com";
+
+/// The mail password the tests use, with the characters that quoting goes wrong over.
+const PASSWORD: &str = r#"pass "word\ %20 {3}"#;

@@ -94,7 +94,7 @@ impl Oidc {
         format!(
             "[{user}]\n\
              token_url = {}\n\
-             oauth2_scope = mail.imap mail.pop mail.smtp\n\
+             oauth2_scope = mail.imap mail.pop mail.smtp mail.anybody\n\
              oauth2_flow = client_credentials\n\
              client_id = application\n\
              client_secret = application-secret\n\n",

@@ -176,18 +176,17 @@ impl Postfix {
         );
         fs::write(folder.join("etc/main.cf"), main).unwrap();
         fs::write(folder.join("etc/master.cf"), format!("{listeners}{MASTER}")).unwrap();
-        let postfix = |verb: &str| {
-            let mut command = installed::command("postfix");
-            let output = command
-                .arg("-c")
-                .arg(folder.join("etc"))
-                .arg(verb)
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "postfix {verb} failed: {output:?}");
-        };
         // Makes the queue's folders with the owners they must have.
-        postfix("check");
+        let mut command = installed::command("postfix");
+        command.arg("-c").arg(folder.join("etc"));
+        let output = command
+            .args(["post-install", "create-missing"])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "could not lay out Postfix's queue: {output:?}"
+        );
         // `postfix start-fg` would leave a shell between us and the daemon.
         let mut command = Command::new(daemon_folder().join("master"));
         command.arg("-c").arg(folder.join("etc")).arg("-d");

@@ -42,6 +42,17 @@ impl Service {
         }
     }
 
+    /// The same in front of the same upstream, on another local port.
+    pub(crate) fn again(mut self) -> Self {
+        self.port = ports::free();
+        self
+    }
+
+    /// Returns the local port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The upstream begins TLS by STARTTLS or STLS.
     pub(crate) fn starttls(mut self) -> Self {
         self.lines.push_str("server_starttls = True\n");

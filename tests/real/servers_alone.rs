@@ -18,10 +18,10 @@ async fn real_servers_accept_the_application_s_token_only() {
         ("grant_type", "client_credentials"),
         ("client_id", "application"),
         ("client_secret", "application-secret"),
-        ("scope", "mail.imap mail.pop mail.smtp"),
+        ("scope", "mail.imap mail.pop mail.smtp mail.anybody"),
     ];
     let token = token(&stage, &form).await["access_token"].clone();
-    speak(&stage, &token).await;
+    speak(&stage, &token, true).await;
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn real_servers_accept_a_person_s_token_only() {
     );
     let token = answer["access_token"].clone();
     assert_eq!(token.as_str().map(str::len), Some(1_300));
-    speak(&stage, &token).await;
+    speak(&stage, &token, false).await;
 }
 
 async fn token(stage: &Stage, form: &[(&str, &str)]) -> Value {
@@ -74,9 +74,11 @@ async fn token(stage: &Stage, form: &[(&str, &str)]) -> Value {
     answer
 }
 
-async fn speak(stage: &Stage, token: &Value) {
+async fn speak(stage: &Stage, token: &Value, opens_any_mailbox: bool) {
     let settings = json!({
         "user": "ann@example.com",
+        "other": "bob@example.com",
+        "opens_any_mailbox": opens_any_mailbox,
         "token": token,
         "ca": stage.ca.root,
         "imaps": stage.dovecot.imaps,

@@ -46,3 +46,13 @@ for port in (given["dovecot_submission"], given["postfix_submission"]):
     pop._shortcmd(encoded)
     mail.same(sent, mail.pop_fetch(pop, subject))
     pop.quit()
+
+# Somebody else's token, or nobody's, opens nothing.
+stranger = imaplib.IMAP4_SSL("localhost", given["imaps"], ssl_context=context)
+other = f"user={given['other']}\x01auth=Bearer {token}\x01\x01".encode()
+try:
+    stranger.authenticate("XOAUTH2", lambda challenge: b"" if challenge else other)
+    opened = True
+except imaplib.IMAP4.error:
+    opened = False
+assert opened == given["opens_any_mailbox"], opened

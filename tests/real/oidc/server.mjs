@@ -9,6 +9,9 @@ import Provider, { errors } from 'oidc-provider';
 
 const settings = { accessSeconds: 3600, tokenLength: 43, plain: false, ...JSON.parse(process.argv[2] ?? '{}') };
 const mailScopes = ['mail.imap', 'mail.pop', 'mail.smtp'];
+const personScopes = [...(settings.plain ? [] : ['openid', 'offline_access']), ...mailScopes];
+// With this scope an application may open every mailbox.
+const applicationScope = 'mail.anybody';
 const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
 const server = http.createServer();
@@ -27,6 +30,7 @@ const provider = new Provider(`http://localhost:${port}`, {
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
       redirect_uris: ['http://localhost', 'http://127.0.0.1'],
+      scope: personScopes.join(' '),
       token_endpoint_auth_method: 'client_secret_post',
     },
     {
@@ -35,12 +39,14 @@ const provider = new Provider(`http://localhost:${port}`, {
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
       redirect_uris: ['http://localhost', 'http://127.0.0.1'],
+      scope: personScopes.join(' '),
       token_endpoint_auth_method: 'none',
     },
     {
       client_id: 'application',
       client_secret: 'application-secret',
       grant_types: ['client_credentials'],
+      scope: [...mailScopes, applicationScope].join(' '),
       response_types: [],
       redirect_uris: [],
       token_endpoint_auth_method: 'client_secret_post',
@@ -54,7 +60,7 @@ const provider = new Provider(`http://localhost:${port}`, {
       token_endpoint_auth_method: 'client_secret_basic',
     },
   ],
-  scopes: [...(settings.plain ? [] : ['openid', 'offline_access']), ...mailScopes],
+  scopes: [...personScopes, applicationScope],
   cookies: { keys: ['for the tests alone'] },
   findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   pkce: { required: () => false },
