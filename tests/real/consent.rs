@@ -26,10 +26,17 @@ async fn the_waiting_login_goes_through_when_the_person_consents() {
     assert_eq!(grants[0]["grant"], "authorization_code");
     assert_eq!(grants[0]["verifier"], true, "PKCE is used");
 
+    proxy.kept_secrets(&stage);
+
     // The consent outlives the program, sealed with the mail password.
     proxy.stop();
-    let sealed = std::fs::read(proxy::store(&stage)).unwrap();
-    assert!(!sealed.is_empty());
+    let sealed = std::fs::read_to_string(proxy::store(&stage)).unwrap();
+    for secret in stage.oidc.secrets() {
+        assert!(
+            !sealed.contains(&secret),
+            "the store holds a secret in the clear"
+        );
+    }
     let proxy = Proxy::start_again(&stage, &services).await;
     login(&proxy).await;
     let codes = stage.oidc.granted("authorization_code");
@@ -66,6 +73,7 @@ async fn rotated_refresh_tokens_are_kept_through_many_renewals_and_restarts() {
         );
     }
     assert_eq!(stage.oidc.granted("authorization_code"), 1);
+    proxy.kept_secrets(&stage);
 }
 
 #[tokio::test]

@@ -16,9 +16,6 @@
     clippy::print_stderr,
     reason = "a test that meets the unexpected shall stop there"
 )]
-// The clients that need all of it come as the program learns to serve them.
-#![allow(dead_code, reason = "written ahead of the tests that use it")]
-
 mod browser;
 mod ca;
 mod client;

@@ -89,6 +89,16 @@ impl Oidc {
         asked.len()
     }
 
+    /// Returns every token, code, verifier and client secret that went over the token endpoint.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let grants = self.grants();
+        let all = grants
+            .iter()
+            .filter_map(|event| event["secrets"].as_array())
+            .flatten();
+        all.filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
     /// Returns the settings of an account that the application's own credentials open.
     pub(crate) fn application(&self, user: &str) -> String {
         format!(

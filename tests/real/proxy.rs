@@ -3,10 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::daemon::Daemon;
 use crate::log::{Log, until, until_listening};
 use crate::ports;
 use crate::stage::Stage;
+use crate::{PASSWORD, USER};
 
 /// One listening service of the configuration.
 #[derive(Clone, Debug)]
@@ -160,11 +164,6 @@ impl Proxy {
         found.expect("the test configured that service").1
     }
 
-    /// Returns what the program has printed, of all starts.
-    pub(crate) fn log(&self) -> String {
-        self.daemon.printed.text()
-    }
-
     /// Waits for the address that the program asks the account's owner to visit.
     pub(crate) async fn sign_in(&self, user: &str) -> String {
         let words = format!("Please visit the following URL to authenticate account {user}: ");
@@ -172,12 +171,24 @@ impl Proxy {
         self.daemon.printed.find("the sign-in address", find).await
     }
 
-    /// Waits for a line with these words.
-    pub(crate) async fn says(&self, words: &str) {
-        self.daemon
-            .printed
-            .find(words, |line| line.contains(words).then_some(()))
-            .await;
+    /// Checks that the debug log tells who logged in, and no password, token or other secret in any coding.
+    pub(crate) fn kept_secrets(&self, stage: &Stage) {
+        let log = self.daemon.printed.text();
+        assert!(log.contains(USER), "the log does not name the account");
+        let mut secrets = stage.oidc.secrets();
+        assert!(!secrets.is_empty(), "no token was ever asked for");
+        secrets.push(PASSWORD.to_owned());
+        for secret in secrets {
+            let coded = STANDARD.encode(&secret);
+            let as_plain = STANDARD.encode(format!("\0{USER}\0{secret}"));
+            let debugged = format!("{secret:?}").trim_matches('"').to_owned();
+            for shape in [&secret, &debugged, &coded, &as_plain] {
+                assert!(
+                    !log.contains(shape.as_str()),
+                    "a secret is in the log: {shape}"
+                );
+            }
+        }
     }
 
     /// Ends the program as a service manager does; it must leave with success.

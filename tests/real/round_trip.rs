@@ -129,6 +129,7 @@ async fn a_wrong_password_is_refused_and_the_connection_stays_usable() {
     // The first login seals the token with its password; from then on no other will do.
     client::python("login.py", &settings(&stage, &proxy)).await;
     client::python("refused.py", &settings(&stage, &proxy)).await;
+    proxy.kept_secrets(&stage);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 // The one argument is JSON: `accessSeconds` (how long an access token lives), `tokenLength` (characters of an access
 // token), `plain` (true: no discovery document and no OpenID scopes, as a bare OAuth2 server). It listens on a free
 // loopback port and prints one JSON object a line: first `{"port": n}`, then one for each thing that happens at the
-// token endpoint.
+// token endpoint, with the secrets that went over it.
 import http from 'node:http';
 import Provider, { errors } from 'oidc-provider';
 
@@ -103,6 +103,9 @@ provider.use(async (ctx, next) => {
       error: ctx.body?.error ?? null,
       idToken: Boolean(ctx.body?.id_token),
       verifier: Boolean(sent.code_verifier),
+      // What nobody may see again.
+      secrets: [ctx.body?.access_token, ctx.body?.refresh_token, sent.code, sent.code_verifier, sent.client_secret]
+        .filter(Boolean),
     });
   }
 });
