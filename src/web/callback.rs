@@ -144,7 +144,7 @@ fn show(outcome: &Outcome) -> Response<Body> {
             "Sign-in failed",
             &[
                 format!(
-                    "The account {} is not authorised because: {}",
+                    "Signing in the account {} failed because: {}",
                     Said::from(account.as_str()),
                     why.short()
                 ),

@@ -56,6 +56,7 @@ async fn a_refusal_is_shown_and_cannot_break_the_page() {
     .await;
     assert!(page.starts_with("HTTP/1.1 400 "), "{page}");
     assert!(page.contains("Sign-in failed"), "{page}");
+    assert!(page.contains("failed because: "), "{page}");
     assert!(page.contains("alert(1)"), "{page}");
     assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
 }
