@@ -1,10 +1,10 @@
 //! The proxy's log, caught for a test to read. Works in tests that run on one thread.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use tracing::Level;
 use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Level};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What was logged on this thread since the catching began.
@@ -16,6 +16,9 @@ pub struct Logs {
 impl Logs {
     /// Begins to catch what this thread logs, at every level.
     pub fn catch() -> Self {
+        // With a single subscriber, `tracing` asks only the thread that comes by a line first whether anybody cares.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let text = Arc::new(Mutex::new(Vec::new()));
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::TRACE)

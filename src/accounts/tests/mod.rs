@@ -282,6 +282,9 @@ impl Write for Log {
 
 impl Log {
     fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        // With a single subscriber, `tracing` asks only the thread that comes by a line first whether anybody cares.
+        static SECOND: std::sync::OnceLock<tracing::Dispatch> = std::sync::OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -113,6 +113,8 @@ impl std::io::Write for Log {
 
 #[tokio::test]
 async fn what_cannot_be_heard_is_said_once_with_what_to_do() {
+    // With a single subscriber, `tracing` asks only the thread that comes by a line first whether anybody cares.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
