@@ -1,6 +1,7 @@
 //! What a configuration file comes to: services, accounts, inheritance, complaints.
 #![allow(
     clippy::unwrap_used,
+    clippy::string_slice,
     clippy::panic,
     reason = "a test that cannot go on fails"
 )]
@@ -8,6 +9,8 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use emailproxy::config::ini::Ini;
+use emailproxy::config::keys;
 use emailproxy::config::{
     AccountError, AccountSettings, Complaint, Config, GrantKind, LocalTls, Protocol, Upstream,
 };
@@ -541,4 +544,93 @@ fn ten_thousand_accounts_load_and_are_found() {
     // Unoptimised and on a busy machine; what is caught is a square law.
     assert!(loading.as_secs() < 10, "{loading:?}");
     println!("10,000 accounts in {loading:?}");
+}
+
+const EXAMPLE: &str = include_str!("../emailproxy.example.ini");
+
+/// The example with every option that is commented out in force.
+fn enabled_example() -> String {
+    let is_option = |line: &str| {
+        let Some(rest) = line.strip_prefix('#') else {
+            return false;
+        };
+        let name = rest.split('=').next().unwrap_or_default().trim_end();
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        rest.starts_with('[') || (rest.contains('=') && !name.is_empty() && name.chars().all(word))
+    };
+    let lines = EXAMPLE.lines().map(|line| {
+        let line = if is_option(line) { &line[1..] } else { line };
+        format!("{line}\n")
+    });
+    lines.collect()
+}
+
+#[test]
+fn the_example_works_as_shipped_but_for_its_placeholder() {
+    let config = Config::parse(Path::new("emailproxy.ini"), EXAMPLE.as_bytes()).unwrap();
+    let said: Vec<String> = config.warnings.iter().map(|w| w.text.clone()).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("`client_id` still holds a placeholder"));
+    let ready = EXAMPLE.replace("*** your client id ***", "an-id");
+    let config = Config::parse(Path::new("emailproxy.ini"), ready.as_bytes()).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let anyone = config.account("anyone@example.org").unwrap();
+    assert_eq!(anyone.grant, GrantKind::AuthorizationCode);
+}
+
+#[test]
+fn the_example_works_with_every_option_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [
+        "cert.pem",
+        "key.pem",
+        "ca.pem",
+        "application.pem",
+        "application.key",
+    ] {
+        std::fs::write(folder.path().join(name), "x").unwrap();
+    }
+    let path = folder.path().join("emailproxy.ini");
+    let text = enabled_example().replace("*** your client id ***", "an-id");
+    let config = Config::parse(&path, text.as_bytes()).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.services.len(), 3);
+    for (user, grant) in [
+        ("me@gmail.example", GrantKind::AuthorizationCode),
+        ("anyone@example.com", GrantKind::ClientCredentials),
+        ("old@example.net", GrantKind::Password),
+        ("anyone@example.org", GrantKind::AuthorizationCode),
+    ] {
+        assert_eq!(config.account(user).unwrap().grant, grant, "{user}");
+    }
+}
+
+#[test]
+fn the_example_and_the_manual_know_every_option() {
+    let manual = include_str!("../docs/CONFIGURATION.md");
+    let ini = Ini::parse(&enabled_example()).unwrap();
+    let sections = ini.sections().iter();
+    let used: Vec<&str> = sections
+        .flat_map(|section| &section.keys)
+        .map(|key| key.name.as_str())
+        .collect();
+    for key in [keys::OPTION_KEYS, keys::SERVICE_KEYS, keys::ACCOUNT_KEYS].concat() {
+        assert!(used.contains(&key), "{key} is missing in the example");
+        assert!(
+            manual.contains(&format!("`{key}`")),
+            "{key} is missing in the manual"
+        );
+    }
+    for key in keys::CACHED_KEYS {
+        assert!(
+            manual.contains(&format!("`{key}`")),
+            "{key} is missing in the manual"
+        );
+    }
+    for (other, _) in keys::OTHER_SPELLINGS {
+        assert!(
+            manual.contains(&format!("`{other}`")),
+            "{other} is missing in the manual"
+        );
+    }
 }

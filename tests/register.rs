@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use emailproxy::config::ini::Ini;
 use emailproxy::config::{Config, GrantKind};
 
 /// An empty folder in which commands run.
@@ -551,4 +552,21 @@ fn config_complains_of_what_cannot_work_and_of_whom_nobody_knows() {
         "{}",
         done.err
     );
+}
+
+#[test]
+fn the_example_is_what_register_writes() {
+    let desk = Desk::new();
+    let done = desk.register(&["--provider", "microsoft365", "--oauth2-client-id", "id"]);
+    assert!(done.ok, "{}", done.err);
+    let listing = |text: &str| {
+        let mut listing = Ini::parse(text).unwrap().listing();
+        for (_, keys) in &mut listing {
+            keys.sort();
+        }
+        listing
+    };
+    let example = include_str!("../emailproxy.example.ini");
+    let example = example.replace("*** your client id ***", "id");
+    assert_eq!(listing(&desk.text()), listing(&example));
 }

@@ -95,11 +95,11 @@ fn client_auth(config: &Config, settings: &AccountSettings) -> &'static str {
         .use_login_password_as_client_credentials_secret;
     if settings.grant == GrantKind::ServiceAccount {
         "service_account_key"
-    } else if settings.assertion_certificate.is_some() {
-        "certificate"
     } else if settings.client_secret.is_some() || settings.cached.client_secret_encrypted.is_some()
     {
         "secret"
+    } else if settings.assertion_certificate.is_some() {
+        "certificate"
     } else if lent && settings.grant == GrantKind::ClientCredentials {
         "login_password"
     } else {

@@ -4,6 +4,7 @@
 //! meaning of any section or key, and no file but in [`replace_key`].
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use super::durable;
 use super::ini::{Fault, Ini};
@@ -245,6 +246,9 @@ pub fn replace_key(
     old_key: &str,
     new_pairs: &[(&str, &str)],
 ) -> Result<(), String> {
+    // Two accounts may want this at once; each must see what the other wrote.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("could not read {shown}: {error}"))?;
@@ -347,5 +351,29 @@ mod tests {
         );
         assert!(replace_key(&path, "u@e", "client_secret", &pairs).is_err());
         assert!(replace_key(&path, "v@e", "client_secret", &pairs).is_err());
+    }
+
+    #[test]
+    fn two_who_change_a_file_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("emailproxy.ini");
+        let sections = (0..8).map(|n| format!("[u{n}@e]\nclient_secret = x\n"));
+        std::fs::write(&path, sections.collect::<String>()).unwrap();
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    let pair = [("client_secret_encrypted", "gAAA")];
+                    replace_key(path, &format!("u{n}@e"), "client_secret", &pair).unwrap();
+                });
+            }
+        });
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text.matches("client_secret_encrypted = gAAA").count(),
+            8,
+            "{text}"
+        );
+        assert!(!text.contains("client_secret = "), "{text}");
     }
 }

@@ -86,6 +86,12 @@ impl Plan {
                 flow.as_str()
             ));
         }
+        if matches!(grant, GrantKind::Device | GrantKind::ServiceAccount) {
+            notes.push(format!(
+                "the flow {} is kept in the file, but logins with it are refused by this version",
+                grant.as_str()
+            ));
+        }
         for (flag, url) in [
             ("--oauth2-permission-url", permission_url.as_deref()),
             ("--oauth2-token-url", Some(token_url.as_str())),
