@@ -83,9 +83,10 @@ impl Dialogue for Imap {
 /// Returns the RFC 5530 code: clients ask for another password only where another password would help.
 fn code(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::NoPassword | Refusal::NotAdmitted(_) | Refusal::ConsentRefused(_) => {
-            "AUTHENTICATIONFAILED"
-        }
+        Refusal::NoPassword
+        | Refusal::NotAdmitted(_)
+        | Refusal::ConsentRefused(_)
+        | Refusal::ServerRefused { .. } => "AUTHENTICATIONFAILED",
         Refusal::ConsentTimedOut { .. }
         | Refusal::TokenUnavailable(_)
         | Refusal::ServerBusy { .. }
@@ -93,9 +94,7 @@ fn code(refusal: &Refusal) -> &'static str {
         | Refusal::ServerMisbehaved { .. }
         | Refusal::Busy
         | Refusal::ShuttingDown => "UNAVAILABLE",
-        Refusal::TokenRefused(_) | Refusal::ServerRefused { .. } | Refusal::Misconfigured(_) => {
-            "CONTACTADMIN"
-        }
+        Refusal::TokenRefused(_) | Refusal::Misconfigured(_) => "CONTACTADMIN",
     }
 }
 

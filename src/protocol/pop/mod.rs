@@ -81,7 +81,10 @@ impl Dialogue for Pop {
 /// Returns the RFC 3206 code: clients ask for another password only where another password would help.
 fn code(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::NoPassword | Refusal::NotAdmitted(_) | Refusal::ConsentRefused(_) => "AUTH",
+        Refusal::NoPassword
+        | Refusal::NotAdmitted(_)
+        | Refusal::ConsentRefused(_)
+        | Refusal::ServerRefused { .. } => "AUTH",
         Refusal::ConsentTimedOut { .. }
         | Refusal::TokenUnavailable(_)
         | Refusal::ServerBusy { .. }
@@ -89,9 +92,7 @@ fn code(refusal: &Refusal) -> &'static str {
         | Refusal::ServerMisbehaved { .. }
         | Refusal::Busy
         | Refusal::ShuttingDown => "SYS/TEMP",
-        Refusal::TokenRefused(_) | Refusal::ServerRefused { .. } | Refusal::Misconfigured(_) => {
-            "SYS/PERM"
-        }
+        Refusal::TokenRefused(_) | Refusal::Misconfigured(_) => "SYS/PERM",
     }
 }
 
