@@ -63,7 +63,7 @@ impl Proxy {
         Ok(Self {
             kind,
             host: host.to_owned(),
-            port: url.port().unwrap_or(usual_port),
+            port: named_port(text).unwrap_or(usual_port),
             login,
             url: Secret::from(text),
         })
@@ -155,6 +155,14 @@ impl Proxy {
     }
 }
 
+/// Returns the port that stands in an address. `Url` drops it where it is the scheme's own, which is not a proxy's.
+fn named_port(text: &str) -> Option<u16> {
+    let (_, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (_, port) = authority.rsplit_once(':')?;
+    port.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +177,8 @@ mod tests {
         assert_eq!(proxy.login.as_ref().unwrap().1.reveal(), "p@ss");
         assert!(!format!("{proxy:?}").contains("p@ss") && !format!("{proxy:?}").contains("p%40ss"));
         assert_eq!(Proxy::parse("http://[::1]:8080").unwrap().port, 8080);
+        assert_eq!(Proxy::parse("http://proxy.example:80/").unwrap().port, 80);
+        assert_eq!(Proxy::parse("http://u:1@proxy.example").unwrap().port, 3128);
         assert!(Proxy::parse("ftp://proxy.example").is_err());
         assert!(Proxy::parse("proxy.example:1080").is_err());
     }
