@@ -66,6 +66,12 @@ impl Client {
         self.io.flush().await.unwrap();
     }
 
+    /// Sends bytes to somebody who may not want to hear them all.
+    pub async fn try_send(&mut self, bytes: &[u8]) {
+        // A closed door is an answer as well.
+        drop(timeout(PATIENCE, self.io.write_all(bytes)).await);
+    }
+
     /// Sends bytes one by one, each in a packet of its own as far as the system allows.
     pub async fn crumble(&mut self, bytes: impl AsRef<[u8]>) {
         for byte in bytes.as_ref() {

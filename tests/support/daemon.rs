@@ -74,6 +74,13 @@ impl Plan {
         self
     }
 
+    /// Believes one more authority.
+    pub fn believe(&self, authority: &Authority) {
+        let path = self.dir.path().join("ca.pem");
+        let both = format!("{}{}", read(&path), authority.root);
+        std::fs::write(path, both).unwrap();
+    }
+
     /// Adds lines to `[emailproxy]`.
     pub fn option(mut self, line: &str) -> Self {
         self.options.push_str(line);
@@ -122,20 +129,22 @@ impl Plan {
     /// Writes the file and starts the proxy with it.
     pub fn start(self) -> Proxy {
         let path = self.write();
-        let store = self.dir.path().join("tokens.json");
-        let config = Config::read(&path).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
-        let daemon = Daemon::start(Launch {
+        Proxy {
+            daemon: self.launch(&path),
+            path,
+            plan: self,
+        }
+    }
+
+    fn launch(&self, path: &Path) -> Daemon {
+        let config = Config::read(path).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
+        let launch = Launch {
             config,
-            store,
+            store: self.dir.path().join("tokens.json"),
             external_auth: self.external_auth,
             drain: self.drain,
-        })
-        .unwrap_or_else(|error| panic!("{error:#}"));
-        Proxy {
-            daemon,
-            path,
-            dir: self.dir,
-        }
+        };
+        Daemon::start(launch).unwrap_or_else(|error| panic!("{error:#}"))
     }
 }
 
@@ -165,11 +174,24 @@ pub struct Proxy {
     pub daemon: Daemon,
     /// Its configuration file.
     pub path: PathBuf,
-    /// The directory it lives in.
-    pub dir: TempDir,
+    plan: Plan,
 }
 
 impl Proxy {
+    /// Stops the proxy and starts it again on the same file and store.
+    pub async fn restart(self) -> Self {
+        self.daemon.stop().await;
+        Self {
+            daemon: self.plan.launch(&self.path),
+            ..self
+        }
+    }
+
+    /// Returns its token store's path.
+    pub fn store(&self) -> PathBuf {
+        self.plan.dir.path().join("tokens.json")
+    }
+
     /// Returns where a service listens.
     pub fn at(&self, section: &str) -> SocketAddr {
         let addresses = self.daemon.addresses();
