@@ -109,8 +109,8 @@ async fn a_token_endpoint_in_trouble_is_a_passing_trouble() {
 
 #[tokio::test]
 async fn a_definite_no_of_the_token_endpoint_names_its_reason() {
-    let (provider, proxy) = ready().await;
     for section in SECTIONS {
+        let (provider, proxy) = ready().await;
         let fault = Fault::json(
             401,
             "invalid_client",
@@ -184,6 +184,10 @@ async fn a_token_endpoint_that_is_down_is_a_passing_trouble() {
 #[tokio::test]
 async fn a_server_that_hangs_up_at_any_step_costs_one_login_only() {
     let (provider, proxy) = ready().await;
+    // So that what is offered must be asked for.
+    provider
+        .world
+        .turn(|knobs| knobs.imap_greets_with_capabilities = false);
     for section in SECTIONS {
         for step in Step::ALL {
             let mut client = call(&proxy, section).await;
@@ -280,6 +284,7 @@ async fn strangers_are_shown_out_with_a_word_in_the_log() {
             client.line().await;
             client.send(bytes).await;
             client.rest().await;
+            drop(client);
             until(|| logs.hold("Closing")).await;
             assert!(logs.hold(advice), "{section} {advice}: {}", logs.text());
         }
@@ -443,39 +448,30 @@ async fn fifty_connections_at_once_make_one_token_request() {
 }
 
 #[tokio::test]
-async fn a_silent_server_costs_its_client_half_a_minute_at_most_and_nobody_else_anything() {
+async fn a_silent_server_keeps_nobody_else_waiting() {
     let (provider, proxy) = ready().await;
-    let (_first, said) = log_in(&proxy, "SMTP-0").await;
+    let (first, said) = log_in(&proxy, "SMTP-0").await;
     assert!(went_well(&said), "{said}");
+    drop(first);
+    until(|| provider.world.open() == 0).await;
     provider.world.turn(|knobs| knobs.manner = Manner::Silent);
-    let mut waiting = proxy.smtp().await;
+    let mut waiting = call(&proxy, "SMTP-0").await;
     let response = plain_response(USER, PASSWORD);
     waiting.say(&format!("AUTH PLAIN {response}")).await;
-    until(|| {
-        provider
-            .world
-            .journal
-            .heard("SMTP")
-            .iter()
-            .any(|line| line.starts_with("dXNlcj"))
-    })
-    .await;
+    until(|| provider.world.journal.holds("silence")).await;
     provider.world.turn(|knobs| knobs.manner = Manner::Honest);
-    let begun = Instant::now();
-    let (_other, said) = log_in(&proxy, "IMAP-0").await;
-    assert!(went_well(&said), "{said}");
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "somebody else waited"
-    );
-    let said = waiting.line().await;
-    assert!(said.starts_with("454 4.7.0 "), "{said}");
+    for section in SECTIONS {
+        let (_other, said) = log_in(&proxy, section).await;
+        assert!(went_well(&said), "{section}: {said}");
+    }
+    // Who gives up waiting takes the server's connection along.
+    drop(waiting);
+    until(|| provider.world.open() == 0).await;
 }
 
 #[tokio::test]
 async fn going_down_says_goodbye_before_login_and_lets_sessions_finish() {
-    let (provider, proxy) = ready().await;
-    drop(provider.world.journal.clone());
+    let (_provider, proxy) = ready().await;
     let mut idle = Vec::new();
     for (section, goodbye) in [("IMAP-0", "* BYE"), ("POP-0", ""), ("SMTP-0", "421 ")] {
         let mut client = Client::plain(proxy.at(section)).await;

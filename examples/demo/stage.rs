@@ -216,6 +216,8 @@ struct Log(Arc<mpsc::UnboundedSender<Tale>>);
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
+        // The span before it repeats what the lines around it show.
+        let text = text.split_once("}: ").map_or(&*text, |(_, text)| text);
         let line = format!("  proxy's log        {}", text.trim());
         drop(self.0.send(Tale::Line(line)));
         Ok(bytes.len())

@@ -66,10 +66,11 @@ impl Client {
         self.io.flush().await.unwrap();
     }
 
-    /// Sends bytes to somebody who may not want to hear them all.
+    /// Sends bytes to somebody who may not want to hear them all, and ends our direction.
     pub async fn try_send(&mut self, bytes: &[u8]) {
         // A closed door is an answer as well.
         drop(timeout(PATIENCE, self.io.write_all(bytes)).await);
+        drop(self.io.shutdown().await);
     }
 
     /// Sends bytes one by one, each in a packet of its own as far as the system allows.

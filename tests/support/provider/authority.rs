@@ -9,6 +9,12 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+fn random() -> u64 {
+    let mut dice = [0; 8];
+    aws_lc_rs::rand::fill(&mut dice).unwrap();
+    u64::from_be_bytes(dice)
+}
+
 /// An authority, with one certificate for `localhost`, `127.0.0.1` and `::1`.
 pub struct Authority {
     /// The authority's own certificate, PEM: what goes into `ca_file`.
@@ -29,7 +35,11 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
             .distinguished_name
-            .push(DnType::CommonName, "pretend provider authority");
+            // A name of its own each: two authorities of one name are told apart by a bad signature only.
+            .push(
+                DnType::CommonName,
+                format!("pretend authority {}", random()),
+            );
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let root = params.self_signed(&key).unwrap();
         let issuer = Issuer::new(params, key);

@@ -125,7 +125,7 @@ async fn login(
         Manner::Curt => "-ERR Authentication failure: unknown user name or bad password.",
         Manner::Throttled => "-ERR [SYS/TEMP] too many sessions, try again later",
         Manner::Silent => {
-            // Whatever is said now, no answer comes.
+            talk.note("silence");
             while talk.line().await.is_some() {}
             return None;
         }

@@ -186,7 +186,7 @@ async fn login(talk: &mut Talk, world: &World, rest: &str) -> Option<Came> {
         ],
         Manner::Throttled => &["432 4.3.2 Concurrent connections limit exceeded."],
         Manner::Silent => {
-            // Whatever is said now, no answer comes.
+            talk.note("silence");
             while talk.line().await.is_some() {}
             return None;
         }

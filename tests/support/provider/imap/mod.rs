@@ -139,7 +139,7 @@ async fn login(talk: &mut Talk, world: &World, command: &Command) -> Option<Came
         Manner::Curt => "NO AUTHENTICATE failed.",
         Manner::Throttled => "BAD Request is throttled. Suggested Backoff Time: 89117 milliseconds",
         Manner::Silent => {
-            // Whatever is said now, no answer comes.
+            talk.note("silence");
             while talk.line().await.is_some() {}
             return None;
         }
