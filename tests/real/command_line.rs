@@ -1,167 +1,56 @@
-//! Mail programs of the command line, and Postfix as the relay of somebody's network.
+//! Mail programs of the command line: curl, swaks, msmtp, mbsync and fetchmail.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 
 use tokio::process::Command;
 
 use crate::client;
-use crate::oidc::Manners;
-use crate::postfix::Postfix;
-use crate::proxy::{Proxy, Service};
-use crate::stage::Stage;
+use crate::desk::{Desk, MESSAGE};
 use crate::{PASSWORD, USER};
 
-/// A message as a local program has it, with line feeds alone.
-const MESSAGE: &str = "\
-From: ann@example.com
-To: ann@example.com
-Subject: from the command line
-Message-ID: <1@example.com>
-Date: Mon, 24 Nov 2025 10:00:00 +0000
-
-hello
-.
-..two dots
-QUIT
-";
-
-/// The servers, the program in front of them, and files for the clients.
-struct Desk {
-    // Dropped before the servers it talks to.
-    proxy: Proxy,
-    stage: Stage,
-    message: PathBuf,
-    password: PathBuf,
-}
-
-impl Desk {
-    async fn set(programs: &[&str]) -> Option<Self> {
-        let stage = Stage::set("command_line", programs, Manners::default()).await?;
-        let services = [
-            Service::imap(stage.dovecot.imaps),
-            Service::pop(stage.dovecot.pops),
-            Service::smtp(stage.postfix.submission).starttls(),
-        ];
-        let proxy = Proxy::start(&stage, &services, &stage.oidc.application(USER)).await;
-        let message = stage.folder().join("message");
-        fs::write(&message, MESSAGE).unwrap();
-        let password = stage.folder().join("password");
-        fs::write(&password, format!("{PASSWORD}\n")).unwrap();
-        Some(Self {
-            proxy,
-            stage,
-            message,
-            password,
-        })
-    }
-
-    /// Writes a client's own configuration, readable by its owner alone as such clients demand.
-    fn configure(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.stage.folder().join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        path
-    }
-
-    /// Waits until so many messages have arrived, and checks that each ends with [`MESSAGE`].
-    async fn arrived(&self, count: usize) {
-        for text in self.stage.dovecot.mailbox(USER, count).await {
-            assert!(
-                text.replace("\r\n", "\n").ends_with(MESSAGE),
-                "the message changed: {text}"
-            );
-        }
-    }
-
-    /// Sends [`MESSAGE`] with curl, for the clients that only read.
-    async fn mail(&self) {
-        self.curl_sends("").await;
-    }
-
-    async fn curl_sends(&self, mechanism: &str) {
-        let mut command = curl(&format!(
-            "smtp://localhost:{}/desk.example.com",
-            self.proxy.smtp()
-        ));
-        command
-            .args([
-                "--mail-from",
-                USER,
-                "--mail-rcpt",
-                USER,
-                "--crlf",
-                "--upload-file",
-            ])
-            .arg(&self.message);
-        if !mechanism.is_empty() {
-            command.args(["--login-options", &format!("AUTH={mechanism}")]);
-        }
-        client::succeed("curl smtp", &mut command).await;
-    }
-}
-
-/// Returns a curl that logs in.
-fn curl(url: &str) -> Command {
-    let mut curl = Command::new("curl");
-    curl.args([
-        "--silent",
-        "--show-error",
-        "--noproxy",
-        "*",
-        "--user",
-        &format!("{USER}:{PASSWORD}"),
-        url,
-    ]);
-    curl
-}
+/// curl's ways of logging in: by its own choice, and by each mechanism.
+const MECHANISMS: &[&[&str]] = &[
+    &[],
+    &["--login-options", "AUTH=PLAIN"],
+    &["--login-options", "AUTH=LOGIN"],
+    &["--sasl-ir", "--login-options", "AUTH=PLAIN"],
+];
 
 #[tokio::test]
 async fn curl_sends_and_reads() {
     let Some(desk) = Desk::set(&["curl"]).await else {
         return;
     };
-    desk.curl_sends("").await;
-    desk.curl_sends("PLAIN").await;
-    desk.curl_sends("LOGIN").await;
-    desk.arrived(3).await;
-    for (url, option) in [
-        (
-            format!("imap://localhost:{}/INBOX;MAILINDEX=1", desk.proxy.imap()),
-            "",
-        ),
-        (
-            format!("imap://localhost:{}/INBOX;MAILINDEX=1", desk.proxy.imap()),
-            "AUTH=PLAIN",
-        ),
-        (
-            format!("imap://localhost:{}/INBOX;MAILINDEX=1", desk.proxy.imap()),
-            "AUTH=LOGIN",
-        ),
-        (format!("pop3://localhost:{}/1", desk.proxy.pop()), ""),
-        (
-            format!("pop3://localhost:{}/1", desk.proxy.pop()),
-            "AUTH=PLAIN",
-        ),
-        (
-            format!("pop3://localhost:{}/1", desk.proxy.pop()),
-            "AUTH=LOGIN",
-        ),
-    ] {
-        let mut command = curl(&url);
-        if !option.is_empty() {
-            command.args(["--login-options", option]);
-        }
-        let text = client::succeed(&format!("curl {url} {option}"), &mut command).await;
-        assert!(
-            text.replace("\r\n", "\n").ends_with(MESSAGE),
-            "{url} {option}: the message changed: {text}"
-        );
+    for options in MECHANISMS {
+        desk.curl_sends(desk.proxy.smtp(), options).await;
     }
-    let mut command = curl(&format!("imap://localhost:{}/INBOX", desk.proxy.imap()));
-    command.args(["--user", &format!("{USER}:wrong")]);
-    client::fail("curl with a wrong password", &mut command).await;
+    desk.curl_sends(desk.secure_smtp, &["--ssl-reqd"]).await;
+    desk.arrived(MECHANISMS.len() + 1).await;
+
+    let imap = |port: u16| format!("imap://localhost:{port}/INBOX;MAILINDEX=1");
+    let pop = |port: u16| format!("pop3://localhost:{port}/1");
+    for options in MECHANISMS {
+        curl_reads(&desk, &imap(desk.proxy.imap()), options).await;
+        curl_reads(&desk, &pop(desk.proxy.pop()), options).await;
+    }
+    curl_reads(&desk, &imap(desk.secure_imap), &["--ssl-reqd"]).await;
+    curl_reads(&desk, &pop(desk.secure_pop), &["--ssl-reqd"]).await;
+
+    let wrong = format!("{USER}:wrong");
+    for url in [imap(desk.proxy.imap()), pop(desk.proxy.pop())] {
+        let said = client::fail("curl", &mut desk.curl(&url, &["--user", &wrong])).await;
+        assert!(said.contains("(67)"), "not a refused login: {said}");
+    }
+}
+
+async fn curl_reads(desk: &Desk, url: &str, options: &[&str]) {
+    let text = client::succeed(
+        &format!("curl {url} {options:?}"),
+        &mut desk.curl(url, options),
+    )
+    .await;
+    let unchanged = text.replace("\r\n", "\n").ends_with(MESSAGE);
+    assert!(unchanged, "{url} {options:?}: the message changed: {text}");
 }
 
 #[tokio::test]
@@ -172,12 +61,18 @@ async fn swaks_sends() {
     // Swaks adds the last line end itself.
     let message = desk.stage.folder().join("message-for-swaks");
     fs::write(&message, MESSAGE.trim_end()).unwrap();
-    for mechanism in ["PLAIN", "LOGIN"] {
+    let ca = desk.stage.ca.root.display().to_string();
+    let secure = ["--tls", "--tls-verify", "--tls-ca-path", &ca];
+    for (port, mechanism, tls) in [
+        (desk.proxy.smtp(), "PLAIN", [].as_slice()),
+        (desk.proxy.smtp(), "LOGIN", &[]),
+        (desk.secure_smtp, "PLAIN", &secure),
+    ] {
         let mut swaks = Command::new("swaks");
         swaks
             .args([
                 "--server",
-                &format!("localhost:{}", desk.proxy.smtp()),
+                &format!("localhost:{port}"),
                 "--auth",
                 mechanism,
             ])
@@ -191,12 +86,13 @@ async fn swaks_sends() {
                 "--to",
                 USER,
             ])
+            .args(tls)
             .arg("--data")
             .arg(format!("@{}", message.display()));
         let said = client::succeed("swaks", &mut swaks).await;
         assert!(said.contains("235"), "{said}");
     }
-    desk.arrived(2).await;
+    desk.arrived(3).await;
 }
 
 #[tokio::test]
@@ -204,13 +100,19 @@ async fn msmtp_sends() {
     let Some(desk) = Desk::set(&["msmtp"]).await else {
         return;
     };
-    for mechanism in ["plain", "login"] {
+    let plain = format!("port {}\ntls off", desk.proxy.smtp());
+    let ca = desk.stage.ca.root.display();
+    let secure = format!(
+        "port {}\ntls on\ntls_starttls on\ntls_trust_file {ca}",
+        desk.secure_smtp
+    );
+    // Left to itself (`on`), msmtp sends no password without TLS.
+    for (mechanism, connection) in [("plain", &plain), ("login", &plain), ("on", &secure)] {
         let configuration = desk.configure(
             "msmtprc",
             &format!(
-                "account default\nhost localhost\nport {}\nfrom {USER}\nuser {USER}\nauth {mechanism}\ntls off\n\
+                "account default\nhost localhost\n{connection}\nfrom {USER}\nuser {USER}\nauth {mechanism}\n\
                  passwordeval cat {}\n",
-                desk.proxy.smtp(),
                 desk.password.display(),
             ),
         );
@@ -218,7 +120,7 @@ async fn msmtp_sends() {
         msmtp.arg("--file").arg(configuration).arg(USER);
         client::feed("msmtp", &mut msmtp, &desk.message).await;
     }
-    desk.arrived(2).await;
+    desk.arrived(3).await;
 }
 
 #[tokio::test]
@@ -278,15 +180,26 @@ async fn fetchmail_fetches() {
     };
     desk.mail().await;
     desk.arrived(1).await;
-    for (protocol, port) in [("POP3", desk.proxy.pop()), ("IMAP", desk.proxy.imap())] {
-        let fetched = desk.stage.folder().join(format!("fetched-{protocol}"));
+    // With `sslproto` and without `ssl`, fetchmail insists on STLS or STARTTLS.
+    let secure = format!(
+        "sslproto 'tls1.2+' sslcertfile '{}' sslcertck",
+        desk.stage.ca.root.display()
+    );
+    let secure = secure.as_str();
+    for (protocol, port, tls) in [
+        ("POP3", desk.proxy.pop(), "sslproto ''"),
+        ("IMAP", desk.proxy.imap(), "sslproto ''"),
+        ("POP3", desk.secure_pop, secure),
+        ("IMAP", desk.secure_imap, secure),
+    ] {
+        let fetched = desk.stage.folder().join(format!("fetched-{port}"));
         // Between single quotes fetchmail wants backslashes doubled.
         let quoted = PASSWORD.replace('\\', "\\\\");
         let configuration = desk.configure(
             "fetchmailrc",
             &format!(
                 "set no syslog\npoll localhost protocol {protocol} service {port}\n\
-                 user \"{USER}\" password '{quoted}' keep fetchall sslproto ''\n\
+                 user \"{USER}\" password '{quoted}' keep fetchall {tls}\n\
                  mda \"cat >> {}\"\n",
                 fetched.display(),
             ),
@@ -304,24 +217,4 @@ async fn fetchmail_fetches() {
             "{protocol}: the message changed: {text}"
         );
     }
-}
-
-#[tokio::test]
-async fn postfix_relays_through_the_program() {
-    let Some(desk) = Desk::set(&["sendmail"]).await else {
-        return;
-    };
-    let relay =
-        Postfix::smarthost_client(desk.stage.folder(), desk.proxy.smtp(), USER, PASSWORD).await;
-    for _ in 0..3 {
-        let mut sendmail = Command::new("/usr/sbin/sendmail");
-        sendmail
-            .arg("-C")
-            .arg(relay.configuration())
-            .args(["-i", "-f", USER, USER]);
-        client::feed("sendmail", &mut sendmail, &desk.message).await;
-    }
-    desk.arrived(3).await;
-    let log = relay.log().text();
-    assert_eq!(log.matches("status=sent").count(), 3, "{log}");
 }

@@ -20,6 +20,7 @@ mod browser;
 mod ca;
 mod client;
 mod daemon;
+mod desk;
 mod dovecot;
 mod installed;
 mod log;
@@ -34,6 +35,7 @@ mod command_line;
 mod consent;
 mod round_trip;
 mod servers_alone;
+mod smarthost;
 mod volume;
 
 /// Whose mailbox the tests use.
