@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::support::client::PATIENCE;
 
 /// The program, running.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     stdin: Option<ChildStdin>,
     printed: Arc<Mutex<String>>,
@@ -21,16 +21,16 @@ pub struct Program {
 }
 
 /// How a run of the program ended.
-pub struct Ended {
+pub(crate) struct Ended {
     /// Its exit code; `None` where a signal ended it.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// What it printed on both outputs.
-    pub printed: String,
+    pub(crate) printed: String,
 }
 
 impl Program {
     /// Starts it with these arguments, its control socket and state under `home`.
-    pub fn start(home: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(home: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_emailproxy"));
         command
             .args(arguments)
@@ -72,7 +72,7 @@ impl Program {
     }
 
     /// Runs it to its end with `input` on standard input.
-    pub async fn done(home: &Path, arguments: &[&str], input: &str) -> Ended {
+    pub(crate) async fn done(home: &Path, arguments: &[&str], input: &str) -> Ended {
         let mut program = Self::start(home, arguments);
         program.paste(input).await;
         program.stdin = None;
@@ -80,12 +80,12 @@ impl Program {
     }
 
     /// Returns what it printed so far.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.printed.lock().unwrap().clone()
     }
 
     /// Waits until it has printed `words`, and returns the rest of that line.
-    pub async fn says(&mut self, words: &str) -> String {
+    pub(crate) async fn says(&mut self, words: &str) -> String {
         let waiting = async {
             loop {
                 let found = self
@@ -106,13 +106,13 @@ impl Program {
     }
 
     /// Waits until a service listens and returns where.
-    pub async fn listens(&mut self, protocol: &str) -> SocketAddr {
+    pub(crate) async fn listens(&mut self, protocol: &str) -> SocketAddr {
         let rest = self.says(&format!("Starting {protocol} server at ")).await;
         rest.split(' ').next().unwrap().parse().unwrap()
     }
 
     /// Types text into its terminal.
-    pub async fn paste(&mut self, text: &str) {
+    pub(crate) async fn paste(&mut self, text: &str) {
         // A program that ended already reads nothing.
         drop(
             self.stdin
@@ -124,7 +124,7 @@ impl Program {
     }
 
     /// Sends it a signal by name.
-    pub async fn signal(&self, name: &str) {
+    pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("the program has ended").to_string();
         assert!(
             Command::new("kill")
@@ -137,7 +137,7 @@ impl Program {
     }
 
     /// Waits until it ends.
-    pub async fn end(mut self) -> Ended {
+    pub(crate) async fn end(mut self) -> Ended {
         let status = timeout(PATIENCE, self.child.wait()).await;
         let status = status
             .unwrap_or_else(|_| panic!("does not end:\n{}", self.text()))
