@@ -431,6 +431,12 @@ fn a_broken_grammar_is_told_without_the_content() {
     let lines: Vec<usize> = found.iter().map(|complaint| complaint.line).collect();
     assert_eq!(lines, [3, 4, 5]);
     assert!(!format!("{found:?}").contains("hunter2"));
+    // The last line of a key that was pasted without indentation has an `=` and looks like a setting.
+    let pasted = warnings("[a@b]\nclient_secret = -\nq83rT/hunter2hunter2hunter2hunter2==\n");
+    assert!(
+        !pasted.is_empty() && !format!("{pasted:?}").contains("hunter2"),
+        "{pasted:?}"
+    );
     let latin = complaints(b"[IMAP-1]\nserver_address = h\xe4\n");
     assert_eq!((latin.len(), latin[0].line), (1, 2));
     assert!(latin[0].text.contains("UTF-8"));

@@ -54,8 +54,19 @@ fn reader() -> Reader {
     Reader::new_from_defaults(settings)
 }
 
+/// Takes the guard off a name or a value of one line.
+fn bare(mut text: String) -> String {
+    if text.starts_with(GUARD) {
+        text.drain(..GUARD.len());
+    }
+    text
+}
+
 /// Takes the guards off a value.
-fn bare(value: &str) -> String {
+fn bare_value(value: String) -> String {
+    if !value.contains('\n') {
+        return bare(value);
+    }
     let lines: Vec<&str> = value
         .lines()
         .map(|line| line.strip_prefix(GUARD).unwrap_or(line))
@@ -77,12 +88,12 @@ impl Ini {
         values.read(scan.guarded).map_err(refused)?;
         let guarded = std::mem::take(values.get_mut_map());
         for (section, keys) in guarded {
-            let keys = keys.into_iter().map(|(key, value)| {
-                let value = value.map(|value| bare(&value));
-                (key.strip_prefix(GUARD).unwrap_or(&key).to_owned(), value)
-            });
-            let name = section.strip_prefix(GUARD).unwrap_or(&section);
-            let name = name.strip_suffix(GUARD).unwrap_or(name).to_owned();
+            let keys = keys.into_iter();
+            let keys = keys.map(|(key, value)| (bare(key), value.map(bare_value)));
+            let mut name = bare(section);
+            if name.ends_with(GUARD) {
+                name.truncate(name.len() - GUARD.len());
+            }
             values.get_mut_map().insert(name, keys.collect());
         }
         let places = scan.sections.iter().enumerate();
@@ -106,13 +117,16 @@ impl Ini {
 
     /// Returns a section's own value, without inheritance.
     pub fn own(&self, section: &str, key: &str) -> Option<Found<'_>> {
-        let place = self.section(section)?;
-        let value = self.values.get_map_ref().get(section)?.get(key)?;
-        let line = place.keys.iter().find(|k| k.name == key)?.line;
+        let &at = self.places.get(section)?;
+        let place = self.sections.get(at)?;
+        let number = place.keys.iter().position(|k| k.name == key)?;
+        // Sections and keys stand in the order of the file here as there.
+        let (_, keys) = self.values.get_map_ref().get_index(at)?;
+        let (_, value) = keys.get_index(number)?;
         Some(Found {
             value: value.as_deref()?,
             section: &place.name,
-            line,
+            line: place.keys.get(number)?.line,
         })
     }
 

@@ -6,7 +6,7 @@ use super::account::Chain;
 use super::ini::{DEFAULT, Section};
 use super::keys::{self, Kind, OPTIONS_SECTION};
 use super::proof::Proof;
-use super::{Options, service, value};
+use super::{Options, scan, service, value};
 
 /// Looks for everything odd.
 pub(super) fn look(proof: &mut Proof<'_>, options: &Options) {
@@ -73,7 +73,7 @@ fn unknown(proof: &mut Proof<'_>, line: usize, key: &str, kind: Option<Kind>) {
     let all = [Kind::Options, Kind::Service, Kind::Account];
     let here: &[Kind] = kind.as_ref().map_or(&all, std::slice::from_ref);
     let near = keys::nearest(key, here.iter().flat_map(|&kind| keys::of(kind)));
-    let key = value::shown(key);
+    let key = scan::key_shown(key);
     proof.warn(
         line,
         match near {

@@ -3,6 +3,7 @@
 //! The grammar is that of Python's `configparser` without interpolation, in its strict mode. Knows no meaning of any
 //! section or key, and never repeats a line's content in a fault: it may be a secret.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -10,7 +11,7 @@ use std::ops::Range;
 pub const DEFAULT: &str = "DEFAULT";
 
 /// Put before names and value lines in the guarded text. Any private-use character does.
-pub(super) const GUARD: char = '\u{e000}';
+pub(super) const GUARD: &str = "\u{e000}";
 
 /// Something that breaks the grammar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,18 @@ pub(super) fn strip(text: &str) -> &str {
     text.trim_matches(is_blank)
 }
 
+/// Shows a key in a message, unless it may be a piece of a secret that was pasted without indentation.
+pub(super) fn key_shown(name: &str) -> String {
+    const LONGEST: usize = 32;
+    let word =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b' ');
+    if name.len() <= LONGEST && name.bytes().all(word) {
+        format!("`{name}`")
+    } else {
+        "what stands before the `=`".to_owned()
+    }
+}
+
 /// Returns the name in a header line, up to its last `]`.
 fn header(content: &str) -> Option<&str> {
     let (name, _) = content.strip_prefix('[')?.rsplit_once(']')?;
@@ -102,6 +115,14 @@ struct Place {
 }
 
 impl Scan {
+    /// Adds a line to the guarded text.
+    fn guard(&mut self, parts: &[&str]) {
+        for part in parts {
+            self.guarded.push_str(part);
+        }
+        self.guarded.push('\n');
+    }
+
     /// Finds every line's place, or all that is wrong. A byte order mark before the first line is passed over.
     pub(super) fn of(text: &str) -> Result<Self, Vec<Fault>> {
         let lines = lines(text);
@@ -111,8 +132,8 @@ impl Scan {
             guarded: String::with_capacity(text.len() * 2),
         };
         let mut faults = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
-        let mut seen: HashSet<(usize, String)> = HashSet::new();
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        let mut seen: HashSet<(usize, Cow<'_, str>)> = HashSet::new();
         let mut place = Place::default();
         let mut lost = false;
         for (line, range) in (1..).zip(&lines) {
@@ -135,7 +156,7 @@ impl Scan {
             }
             let indent = raw.chars().take_while(|&c| is_blank(c)).count();
             if place.in_value && indent > place.indent {
-                scan.guarded.push_str(&format!("\t{GUARD}{content}\n"));
+                scan.guard(&["\t", GUARD, content]);
                 let section = place.section.and_then(|at| scan.sections.get_mut(at));
                 if let Some(key) = section.and_then(|section| section.keys.last_mut()) {
                     key.end = line;
@@ -144,7 +165,7 @@ impl Scan {
             }
             place.indent = indent;
             if let Some(name) = header(content) {
-                let at = *known.entry(name.to_owned()).or_insert_with(|| {
+                let at = *known.entry(name).or_insert_with(|| {
                     scan.sections.push(Section {
                         name: name.to_owned(),
                         line,
@@ -158,7 +179,7 @@ impl Scan {
                         "the section [{name}] is here a second time (first in line {first}); join the two"
                     ));
                 }
-                scan.guarded.push_str(&format!("[{GUARD}{name}{GUARD}]\n"));
+                scan.guard(&["[", GUARD, name, GUARD, "]"]);
                 place.section = Some(at);
                 place.in_value = false;
                 continue;
@@ -177,7 +198,13 @@ impl Scan {
                 );
                 continue;
             };
-            let name = strip(name).to_lowercase();
+            let spelt = strip(name);
+            let lower = |c: u8| c.is_ascii() && !c.is_ascii_uppercase();
+            let name = if spelt.bytes().all(lower) {
+                Cow::Borrowed(spelt)
+            } else {
+                Cow::Owned(spelt.to_lowercase())
+            };
             if name.is_empty() {
                 fault("this line has nothing before its `=`; write `key = value`".into());
                 continue;
@@ -185,17 +212,17 @@ impl Scan {
             if !seen.insert((at, name.clone())) {
                 let section = scan.sections.get(at);
                 let first =
-                    section.and_then(|section| section.keys.iter().find(|k| k.name == name));
+                    section.and_then(|section| section.keys.iter().find(|k| *k.name == *name));
                 let first = first.map_or(0, |key| key.line);
+                let name = key_shown(&name);
                 fault(format!(
-                    "`{name}` is set a second time in this section (first in line {first}); remove one of the two"
+                    "{name} is set a second time in this section (first in line {first}); remove one of the two"
                 ));
             }
-            scan.guarded
-                .push_str(&format!("{GUARD}{name} = {GUARD}{}\n", strip(value)));
+            scan.guard(&[GUARD, &name, " = ", GUARD, strip(value)]);
             if let Some(section) = scan.sections.get_mut(at) {
                 section.keys.push(Key {
-                    name,
+                    name: name.into_owned(),
                     line,
                     end: line,
                 });

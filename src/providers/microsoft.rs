@@ -9,9 +9,9 @@ const ENTRA: Provider = Provider {
     tenant: Some("organizations"),
     wants_offline_access: true,
     redirect: Redirect::LoopbackAnyPort,
-    registration: "Entra admin centre, App registrations: add the platform \"Mobile and desktop applications\" with the \
-                   redirect URI http://localhost (the port is not compared) and the delegated permissions \
-                   IMAP.AccessAsUser.All, POP.AccessAsUser.All, SMTP.Send and offline_access",
+    registration: "Entra admin centre, App registrations: add the platform \"Mobile and desktop applications\" (\"Web\" if \
+                   you use a client secret) with the redirect URI http://localhost (the port is not compared) and the \
+                   delegated permissions IMAP.AccessAsUser.All, POP.AccessAsUser.All, SMTP.Send and offline_access",
     ..Provider::PLAIN
 };
 

@@ -13,7 +13,7 @@ pub(super) fn ask(mut args: RegisterArgs) -> anyhow::Result<RegisterArgs> {
     let mut titles: Vec<&str> = known.iter().map(|provider| provider.title).collect();
     titles.push("another provider");
     let chosen = Select::new()
-        .with_prompt("Who keeps the mail?")
+        .with_prompt("Who keeps the mail")
         .items(&titles)
         .default(0)
         .interact()
@@ -57,7 +57,7 @@ fn flow(choice: bool) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let chosen = Select::new()
-        .with_prompt("How are tokens got?")
+        .with_prompt("How tokens are got")
         .items([
             "a person signs in with the browser (authorization code)",
             "the application by itself (client credentials)",

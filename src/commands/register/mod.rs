@@ -35,7 +35,12 @@ const MAX_SECRET: u64 = 64 * 1024;
 )]
 pub struct RegisterArgs {
     /// The configuration file to write or add to
-    #[arg(long, value_name = "FILE", default_value = "emailproxy.ini")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "EMAILPROXY_CONFIG_FILE",
+        default_value = "emailproxy.ini"
+    )]
     pub config_file: PathBuf,
 
     /// Change what the file already says otherwise; without this nothing is overwritten
