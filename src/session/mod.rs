@@ -1,6 +1,6 @@
 //! One client connection from accept to last byte. Read this first.
 //!
-//! [`serve`] hears a login, [`admit`] finds its token and logs in at the provider, [`splice`] relays. This is the one
+//! [`serve`] hears a login, `admit` finds its token and logs in at the provider, [`splice()`] relays. This is the one
 //! place where mail and tokens meet; it parses nothing itself.
 
 use std::sync::Arc;
