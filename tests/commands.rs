@@ -296,6 +296,24 @@ async fn what_cannot_work_is_said_and_nothing_is_opened() {
         taken.printed
     );
 
+    fs::write(
+        at("good.ini"),
+        "[IMAP-0]\nserver_address = localhost\nserver_port = 993\n",
+    )
+    .unwrap();
+    let aws = [
+        "run",
+        "--cache-store",
+        "aws:secret",
+        "--config-file",
+        &at("good.ini"),
+    ]
+    .map(String::from);
+    let aws = run(aws.to_vec()).await;
+    assert_eq!(aws.code, Some(1));
+    assert!(aws.printed.contains("--cache-store"), "{}", aws.printed);
+    assert!(!Path::new(&at("aws:secret")).exists());
+
     let version = run(vec!["--version".into()]).await;
     assert_eq!(
         (version.code, version.printed.trim()),

@@ -224,6 +224,11 @@ fn read_config(path: &Path) -> anyhow::Result<Config> {
 /// Returns where tokens are kept.
 fn store_path(given: Option<&Path>, config: &Path) -> anyhow::Result<PathBuf> {
     if let Some(given) = given {
+        anyhow::ensure!(
+            !given.as_os_str().as_encoded_bytes().starts_with(b"aws:"),
+            "{} names an AWS secret, and tokens can be kept in a file only so far; give --cache-store a file's path",
+            given.display()
+        );
         return Ok(given.to_owned());
     }
     if let Some(state) = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty()) {
