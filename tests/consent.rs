@@ -356,7 +356,7 @@ async fn a_dead_refresh_token_leads_to_a_new_consent() {
     let person = proxy.say_yes();
     // The access token that is held may still look good; then the server's refusal is the first sign.
     let mut said = log_in(&mut proxy.imap().await).await;
-    if said.starts_with("NO [CONTACTADMIN]") {
+    if said.starts_with("NO [AUTHENTICATIONFAILED]") {
         said = log_in(&mut proxy.imap().await).await;
     }
     assert!(said.starts_with("OK"), "{said}");
@@ -374,7 +374,7 @@ async fn a_token_that_the_server_refuses_is_not_handed_out_again() {
     let second = if first.starts_with("OK") {
         first
     } else {
-        assert!(first.starts_with("NO [CONTACTADMIN]"), "{first}");
+        assert!(first.starts_with("NO [AUTHENTICATIONFAILED]"), "{first}");
         log_in(&mut client).await
     };
     assert!(second.starts_with("OK"), "{second}");

@@ -287,8 +287,12 @@ async fn an_empty_password_is_told_from_a_wrong_one_and_harms_nothing() {
 async fn each_refusal_of_the_server_becomes_a_reply_with_its_reason() {
     let (provider, proxy) = ready().await;
     for (manner, begin, reason) in [
-        (Manner::Challenge, "NO [CONTACTADMIN] ", "401"),
-        (Manner::Curt, "NO [CONTACTADMIN] ", "AUTHENTICATE failed"),
+        (Manner::Challenge, "NO [AUTHENTICATIONFAILED] ", "401"),
+        (
+            Manner::Curt,
+            "NO [AUTHENTICATIONFAILED] ",
+            "AUTHENTICATE failed",
+        ),
         (Manner::Throttled, "NO [UNAVAILABLE] ", "throttled"),
     ] {
         let logs = Logs::catch();

@@ -176,10 +176,10 @@ async fn commands_behind_the_login_are_held_and_relayed() {
 async fn each_refusal_becomes_a_reply_and_the_connection_stays() {
     let (provider, proxy) = ready().await;
     for (manner, begin, reason) in [
-        (Manner::Challenge, "-ERR [SYS/PERM] ", "401"),
+        (Manner::Challenge, "-ERR [AUTH] ", "401"),
         (
             Manner::Curt,
-            "-ERR [SYS/PERM] ",
+            "-ERR [AUTH] ",
             "unknown user name or bad password",
         ),
         (Manner::Throttled, "-ERR [SYS/TEMP] ", "too many sessions"),
