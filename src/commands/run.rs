@@ -194,6 +194,7 @@ impl Daemon {
         let (stop, stopped) = watch::channel(false);
         let section = service.section.clone();
         let (asked, addresses) = (place(&service), bound.addresses.clone());
+        listener::announce(&bound, &service);
         let desk = self.desk(service, door, stopped.clone());
         learn(&desk);
         let (desk, seen) = watch::channel(Arc::new(desk));

@@ -55,7 +55,10 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
 /// An account as it is shown.
 struct Shown<'a> {
     name: String,
+    /// What a login uses, or why it is refused.
     settings: Result<AccountSettings, AccountError>,
+    /// What is clear of the settings even where a login is refused.
+    draft: Option<AccountSettings>,
     origins: Vec<(&'static str, Found<'a>)>,
 }
 
@@ -64,6 +67,7 @@ impl<'a> Shown<'a> {
         Self {
             name: user.to_owned(),
             settings: config.account(user),
+            draft: config.draft(user).ok(),
             origins: config.origins(user),
         }
     }
@@ -203,25 +207,26 @@ fn account(config: &Config, shown: &Shown<'_>, single: bool) -> Value {
         .iter()
         .map(|(key, found)| ((*key).to_owned(), visible(key, found.value).into()))
         .collect();
-    let mut account = match &shown.settings {
-        Ok(resolved) => json!({
-            "name": shown.name,
-            "grant": resolved.grant.as_str(),
-            "pkce": resolved.grant == GrantKind::AuthorizationCode && resolved.pkce,
-            "client_auth": client_auth(config, resolved),
-            "settings": settings,
-        }),
-        Err(error) => json!({
-            "name": shown.name,
-            "grant": null,
-            "pkce": null,
-            "client_auth": null,
-            "settings": settings,
-            "error": error.to_string(),
-        }),
-    };
-    if let (true, Ok(resolved), Some(account)) = (single, &shown.settings, account.as_object_mut())
-    {
+    let draft = shown.draft.as_ref();
+    let mut account = Map::new();
+    let mut put = |key: &str, value: Value| account.insert(key.to_owned(), value);
+    put("name", shown.name.clone().into());
+    put("grant", draft.map(|draft| draft.grant.as_str()).into());
+    put(
+        "pkce",
+        draft
+            .map(|draft| draft.grant == GrantKind::AuthorizationCode && draft.pkce)
+            .into(),
+    );
+    put(
+        "client_auth",
+        draft.map(|draft| client_auth(config, draft)).into(),
+    );
+    put("settings", settings.into());
+    if let Err(error) = &shown.settings {
+        put("error", error.to_string().into());
+    }
+    if let (true, Ok(resolved)) = (single, &shown.settings) {
         let servers: Vec<Value> = config
             .services
             .iter()
@@ -235,9 +240,9 @@ fn account(config: &Config, shown: &Shown<'_>, single: bool) -> Value {
                 })
             })
             .collect();
-        account.insert("servers".to_owned(), servers.into());
+        put("servers", servers.into());
     }
-    account
+    account.into()
 }
 
 /// Words the configuration for people.

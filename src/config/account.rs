@@ -139,8 +139,18 @@ impl<'a> Chain<'a> {
         }
     }
 
+    /// Lists the keys without which nothing goes and that still hold a sample file's placeholder.
+    fn placeholders(&self) -> Vec<&'static str> {
+        let needed = ["permission_url", "token_url", "client_id"].into_iter();
+        let unfilled = |key: &&str| {
+            self.find(key)
+                .is_some_and(|found| value::is_placeholder(found.value))
+        };
+        needed.filter(unfilled).collect()
+    }
+
     /// Checks that what no grant can do without is there.
-    pub(super) fn check(&self) -> Result<(GrantKind, &'static str), AccountError> {
+    pub(super) fn check(&self) -> Result<(), AccountError> {
         let has = |key| self.find(key).is_some();
         let password = self
             .find("oauth2_flow")
@@ -157,21 +167,18 @@ impl<'a> Chain<'a> {
         if !missing.is_empty() {
             return Err(self.incomplete(&format!("has no value for {}", missing.join(", "))));
         }
-        let grant = self.grant()?;
-        for key in ["permission_url", "token_url", "client_id"] {
-            if self
-                .find(key)
-                .is_some_and(|found| value::is_placeholder(found.value))
-            {
-                return Err(self.incomplete(&format!("still holds a placeholder for {key}")));
-            }
+        self.grant()?;
+        let unfilled = self.placeholders();
+        if !unfilled.is_empty() {
+            let keys = unfilled.join(", ");
+            return Err(self.incomplete(&format!("still holds a placeholder for {keys}")));
         }
         for key in ["permission_url", "token_url"] {
             if let Some(Err(fault)) = self.find(key).map(|found| value::endpoint(found.value)) {
                 return Err(self.incomplete(&format!("cannot work: {key}: {fault}")));
             }
         }
-        Ok(grant)
+        Ok(())
     }
 
     /// Brings together what a login as `user` uses. `config` is the configuration file.
@@ -180,7 +187,13 @@ impl<'a> Chain<'a> {
         user: &str,
         config: &Path,
     ) -> Result<AccountSettings, AccountError> {
-        let (grant, grant_reason) = self.check()?;
+        self.check()?;
+        self.draft(user, config)
+    }
+
+    /// Brings together what is there, whether or not it suffices; only the grant must be clear.
+    pub(super) fn draft(&self, user: &str, config: &Path) -> Result<AccountSettings, AccountError> {
+        let (grant, grant_reason) = self.grant()?;
         let text = |key| self.find(key).map(|found| found.value.to_owned());
         let own = |key| self.find_own(key).map(|found| found.value.to_owned());
         let number = |found: Option<Found<'_>>| found.and_then(|found| whole_number(found.value));

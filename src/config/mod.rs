@@ -313,6 +313,12 @@ impl Config {
         chain.resolve(user, &self.path)
     }
 
+    /// Returns what the file says about `user` as far as it goes, even where a login would be refused. To be shown only.
+    pub fn draft(&self, user: &str) -> Result<AccountSettings, AccountError> {
+        let chain = self.chain(user).ok_or(AccountError::Unknown)?;
+        chain.draft(user, &self.path)
+    }
+
     /// Returns every value that a login as `user` uses, with section and line; nothing where no section fits.
     pub fn origins(&self, user: &str) -> Vec<(&'static str, Found<'_>)> {
         let chain = self.chain(user);

@@ -13,12 +13,11 @@ pub(super) fn look(proof: &mut Proof<'_>, options: &Options) {
     for section in proof.ini.sections() {
         match kind(&section.name) {
             Some(kind) => {
+                // What keeps an account from working is said once, of the account as a whole.
+                let refused = kind == Kind::Account && account(proof, section, options);
                 for key in &section.keys {
                     spelling(proof, key.line, &key.name, kind);
-                    content(proof, section, &key.name);
-                }
-                if kind == Kind::Account {
-                    account(proof, section, options);
+                    content(proof, section, &key.name, refused);
                 }
             }
             None if section.name == DEFAULT => {
@@ -26,7 +25,7 @@ pub(super) fn look(proof: &mut Proof<'_>, options: &Options) {
                     if keys::home(&key.name).is_none() && !keys::is_free_text(&key.name) {
                         unknown(proof, key.line, &key.name, None);
                     }
-                    content(proof, section, &key.name);
+                    content(proof, section, &key.name, false);
                 }
             }
             None => stranger(proof, section),
@@ -83,8 +82,8 @@ fn unknown(proof: &mut Proof<'_>, line: usize, key: &str, kind: Option<Kind>) {
     );
 }
 
-/// Looks at a value that is there but makes no sense.
-fn content(proof: &mut Proof<'_>, section: &Section, key: &str) {
+/// Looks at a value that is there but makes no sense. Placeholders of an account that is `refused` were spoken of.
+fn content(proof: &mut Proof<'_>, section: &Section, key: &str, refused: bool) {
     let Some(found) = proof.ini.own(&section.name, key) else {
         return;
     };
@@ -102,10 +101,12 @@ fn content(proof: &mut Proof<'_>, section: &Section, key: &str) {
     if let Some(fault) = fault {
         proof.complain(found.line, format!("{key}: {fault}"));
     } else if value::is_placeholder(found.value) {
-        proof.warn(
-            found.line,
-            format!("`{key}` still holds a placeholder; put your own value there"),
-        );
+        if !refused {
+            proof.warn(
+                found.line,
+                format!("`{key}` still holds a placeholder; put your own value there"),
+            );
+        }
     } else if found.value.len() > 1 && found.value.starts_with('"') && found.value.ends_with('"') {
         proof.warn(
             found.line,
@@ -116,8 +117,8 @@ fn content(proof: &mut Proof<'_>, section: &Section, key: &str) {
     }
 }
 
-/// Looks at what an account section comes to as a whole.
-fn account(proof: &mut Proof<'_>, section: &Section, options: &Options) {
+/// Looks at what an account section comes to as a whole; returns whether its logins will be refused.
+fn account(proof: &mut Proof<'_>, section: &Section, options: &Options) -> bool {
     let name = &section.name;
     if name.starts_with('@') {
         if !options.allow_catch_all_accounts {
@@ -126,10 +127,10 @@ fn account(proof: &mut Proof<'_>, section: &Section, options: &Options) {
                 format!("[{name}] has no effect while allow_catch_all_accounts is not True in [emailproxy]"),
             );
         }
-        return;
+        return false;
     }
     let Some(chain) = Chain::of(proof.ini, name, options.allow_catch_all_accounts) else {
-        return;
+        return false;
     };
     let pair = ["jwt_certificate_path", "jwt_key_path"].map(|key| chain.find(key));
     if let [Some(only), None] | [None, Some(only)] = pair {
@@ -138,12 +139,14 @@ fn account(proof: &mut Proof<'_>, section: &Section, options: &Options) {
             "jwt_certificate_path and jwt_key_path only work together; neither is used",
         );
     }
-    if let Err(why) = chain.check() {
+    let refused = chain.check();
+    if let Err(why) = &refused {
         proof.warn(
             section.line,
             format!("logins as {name} will be refused: {why}"),
         );
     }
+    refused.is_err()
 }
 
 /// Looks at a section whose name means nothing: perhaps it was to mean something.

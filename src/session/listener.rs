@@ -109,7 +109,6 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
     drain: Duration,
 ) {
-    announce(&bound, &desk.borrow().service);
     let mut loops = JoinSet::new();
     for socket in bound.sockets {
         loops.spawn(accept(socket, desk.clone(), stop.clone(), drain));
@@ -119,7 +118,8 @@ pub async fn run(
     while loops.join_next().await.is_some() {}
 }
 
-fn announce(bound: &Bound, service: &Service) {
+/// Says where a service listens and what for; before [`run`], so that these lines come in the order of the file.
+pub fn announce(bound: &Bound, service: &Service) {
     let name = protocol_name(service.protocol);
     let (local, upstream) = describe(service);
     for at in &bound.addresses {

@@ -94,7 +94,10 @@ impl Visit {
 
     pub(super) fn account(&mut self, user: &str) {
         let account = Said::from(user);
-        tracing::Span::current().record("account", account.as_str());
+        // A span keeps what it was told before: the same name again would stand in each line twice.
+        if self.account.as_ref().map(Said::as_str) != Some(account.as_str()) {
+            tracing::Span::current().record("account", account.as_str());
+        }
         self.account = Some(account);
     }
 
