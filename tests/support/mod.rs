@@ -20,5 +20,6 @@
 pub mod client;
 pub mod daemon;
 pub mod logs;
+pub mod predecessor;
 pub mod provider;
 pub mod script;
