@@ -322,6 +322,30 @@ async fn what_cannot_work_is_said_and_nothing_is_opened() {
 }
 
 #[tokio::test]
+async fn every_place_of_the_log_names_the_account_once_a_line() {
+    let provider = Provider::start().await;
+    let (_plan, home, file) = written(Plan::for_provider(&provider).app(&provider, USER));
+    let log = home.join("proxy.log").display().to_string();
+    let arguments = ["run", "--log-file", &log, "--config-file", &file];
+    let mut proxy = Program::start(&home, &arguments);
+    let imap = proxy.listens("IMAP").await;
+    let (mut client, said) = logs_in(imap).await;
+    assert!(said.starts_with("OK"), "{said}");
+    client.imap("LOGOUT").await;
+    proxy.says("Closing IMAP connection").await;
+    let kept = Program::done(&home, &["logs", "--config-file", &file], "").await;
+    proxy.signal("TERM").await;
+    let printed = proxy.end().await.printed;
+    let written = fs::read_to_string(Path::new(&log)).unwrap();
+    let field = format!("account=\"{USER}\"");
+    for text in [printed, written, kept.printed] {
+        let mut counts = text.lines().map(|line| line.matches(&field).count());
+        assert!(counts.clone().any(|count| count == 1), "{text}");
+        assert!(counts.all(|count| count < 2), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn log_lines_go_to_a_private_file_too_and_may_be_json() {
     let provider = Provider::start().await;
     let (_plan, home, file) = written(Plan::for_provider(&provider).app(&provider, USER));

@@ -2,6 +2,7 @@
 //!
 //! A reader that blocks the pipe loses lines; it never holds up mail.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
@@ -11,8 +12,10 @@ use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -52,7 +55,7 @@ pub(super) fn begin(
         Some(path) => {
             let (writer, guard) = unblocked(rotated(path)?);
             writers.push(guard);
-            Some(lines(format, writer, false, true))
+            Some(lines::<1, _, _>(format, writer, false, true))
         }
     };
     // The journal puts its own time before each line.
@@ -60,9 +63,14 @@ pub(super) fn begin(
     let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::registry()
         .with(filter)
-        .with(lines(format, out, colours, timed))
+        .with(lines::<0, _, _>(format, out, colours, timed))
         .with(to_file)
-        .with(lines(LogFormat::Text, recent.clone(), false, true))
+        .with(lines::<2, _, _>(
+            LogFormat::Text,
+            recent.clone(),
+            false,
+            true,
+        ))
         .try_init()
         .context("could not begin logging")?;
     Ok(Logging {
@@ -98,7 +106,19 @@ fn level(debug: bool) -> EnvFilter {
         .parse_lossy(own)
 }
 
-fn lines<S, W>(
+/// A span's fields as one place of the log words them.
+///
+/// What a span was told is kept by type. Places of one type would share it: each would add the same fields again, and
+/// a file would show the terminal's colours.
+struct Fields<const PLACE: usize>(DefaultFields);
+
+impl<'w, const PLACE: usize> FormatFields<'w> for Fields<PLACE> {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        self.0.format_fields(writer, fields)
+    }
+}
+
+fn lines<const PLACE: usize, S, W>(
     format: LogFormat,
     writer: W,
     colours: bool,
@@ -109,6 +129,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer()
+        .fmt_fields(Fields::<PLACE>(DefaultFields::new()))
         .with_writer(writer)
         .with_ansi(colours)
         .with_target(false);
