@@ -639,3 +639,21 @@ fn the_example_and_the_manual_know_every_option() {
         );
     }
 }
+
+#[test]
+fn cached_values_that_make_no_sense_are_named() {
+    let config = parse(
+        "[IMAP-1]\nserver_address = h\nserver_port = 993\n\
+         [u@e.example]\ntoken_url = https://h/t\noauth2_scope = s\noauth2_flow = client_credentials\nclient_id = c\n\
+         client_secret = plain\nclient_secret_encrypted = gAAAAA\ntoken_iterations = many\n\
+         access_token_expiry = 1e9\n",
+    );
+    let said: Vec<String> = config.warnings.iter().map(|w| w.text.clone()).collect();
+    assert_eq!(said.len(), 3, "{said:#?}");
+    assert!(said[0].contains("no effect beside client_secret"));
+    assert!(said[1].starts_with("token_iterations: `many`"));
+    assert!(said[2].starts_with("access_token_expiry: `1e9`"));
+    let account = config.account("u@e.example").unwrap();
+    assert_eq!(account.client_secret.unwrap().reveal(), "plain");
+    assert_eq!(account.cached.client_secret_encrypted, None);
+}

@@ -321,3 +321,25 @@ async fn a_secret_sealed_for_a_whole_domain_opens_with_its_password_alone() {
     assert_eq!(provider.world.register.requests().len(), 2);
     assert_eq!(read(&proxy.path), file);
 }
+
+#[tokio::test]
+async fn a_plain_secret_outweighs_a_sealed_one() {
+    let provider = Provider::start().await;
+    let seal = Seal::new("shared", 100_000);
+    let sealed = seal.close("another secret");
+    let lent = format!("[@]\n{}client_secret_encrypted = {sealed}\n", seal.lines());
+    let proxy = Plan::for_provider(&provider)
+        .option("allow_catch_all_accounts = True")
+        .section(&lent)
+        .app(&provider, "one@example.com")
+        .start();
+    let (yes, said) = log_in(&proxy, Way::Pop, "one@example.com", "my own").await;
+    assert!(yes, "{said}");
+    let form = provider.world.register.requests().pop().unwrap();
+    assert_eq!(form["client_secret"], CLIENT_SECRET);
+    let proxy = proxy.restart().await;
+    for (password, right) in [("shared", false), ("my own", true)] {
+        let (yes, said) = log_in(&proxy, Way::Pop, "one@example.com", password).await;
+        assert_eq!(yes, right, "{said}");
+    }
+}

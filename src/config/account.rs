@@ -201,6 +201,12 @@ impl<'a> Chain<'a> {
         let certificate = self
             .find("jwt_certificate_path")
             .zip(self.find("jwt_key_path"));
+        // Where both are there the plain secret counts, as it did for the predecessor: then the other is nothing that
+        // a password has to open.
+        let client_secret = self
+            .find("client_secret")
+            .map(|found| Secret::from(found.value));
+        let sealed_secret = text("client_secret_encrypted").filter(|_| client_secret.is_none());
         let pkce = self.find("use_pkce");
         let pkce = pkce.and_then(|found| self.ini.flag(found, "use_pkce"));
         Ok(AccountSettings {
@@ -217,9 +223,7 @@ impl<'a> Chain<'a> {
                 .find_either("redirect_listen_address", "redirect_list_address")
                 .map(|found| found.value.to_owned()),
             client_id: text("client_id").unwrap_or_default(),
-            client_secret: self
-                .find("client_secret")
-                .map(|found| Secret::from(found.value)),
+            client_secret,
             assertion_certificate: certificate.map(|(certificate, key)| Certificate {
                 certificate: value::file(certificate.value, config),
                 key: value::file(key.value, config),
@@ -235,7 +239,7 @@ impl<'a> Chain<'a> {
                 access_token: own("access_token"),
                 access_token_expiry: number(self.find_own("access_token_expiry")),
                 refresh_token: own("refresh_token"),
-                client_secret_encrypted: text("client_secret_encrypted"),
+                client_secret_encrypted: sealed_secret,
             },
         })
     }

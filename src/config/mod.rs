@@ -211,7 +211,7 @@ pub struct Cached {
     pub access_token_expiry: Option<i64>,
     /// Encrypted; from the account's own section only.
     pub refresh_token: Option<String>,
-    /// The application's secret, encrypted; inherited.
+    /// The application's secret, encrypted; inherited. None where a plain one is there.
     pub client_secret_encrypted: Option<String>,
 }
 

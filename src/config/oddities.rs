@@ -3,7 +3,7 @@
 //! Sections that are none of the proxy's (prose under a heading of its own) pass in silence.
 
 use super::account::Chain;
-use super::ini::{DEFAULT, Section};
+use super::ini::{DEFAULT, Section, whole_number};
 use super::keys::{self, Kind, OPTIONS_SECTION};
 use super::proof::Proof;
 use super::{Options, scan, service, value};
@@ -98,6 +98,16 @@ fn content(proof: &mut Proof<'_>, section: &Section, key: &str, refused: bool) {
         )),
         _ => None,
     };
+    let number = ["token_iterations", "access_token_expiry"].contains(&key);
+    if number && whole_number(found.value).is_none() {
+        proof.warn(
+            found.line,
+            format!(
+                "{key}: {} is no whole number and has no effect",
+                value::shown(found.value)
+            ),
+        );
+    }
     if let Some(fault) = fault {
         proof.complain(found.line, format!("{key}: {fault}"));
     } else if value::is_placeholder(found.value) {
@@ -137,6 +147,13 @@ fn account(proof: &mut Proof<'_>, section: &Section, options: &Options) -> bool 
         proof.warn(
             only.line,
             "jwt_certificate_path and jwt_key_path only work together; neither is used",
+        );
+    }
+    let own = |key| proof.ini.own(name, key).filter(|own| !own.value.is_empty());
+    if let (Some(_), Some(sealed)) = (own("client_secret"), own("client_secret_encrypted")) {
+        proof.warn(
+            sealed.line,
+            "client_secret_encrypted has no effect beside client_secret; remove one of the two",
         );
     }
     let refused = chain.check();
