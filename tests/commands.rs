@@ -322,6 +322,64 @@ async fn what_cannot_work_is_said_and_nothing_is_opened() {
 }
 
 #[tokio::test]
+async fn each_broken_file_is_refused_with_its_line_before_anything_opens() {
+    let service = "[IMAP-0]\nserver_address = localhost\nserver_port = 993\n";
+    let cases = [
+        ("no delimiter\n", 4, "no `=`"),
+        ("Server_Port = 5\n", 4, "a second time"),
+        ("[IMAP-0]\n", 4, "a second time"),
+        ("server_starttls = maybe\n", 4, "neither True nor False"),
+        (
+            "server_starttls = True ; always\n",
+            4,
+            "neither True nor False",
+        ),
+        (
+            "[POP-0]\nserver_address = h\n  server_port = 995\n",
+            4,
+            "needs a value for server_port",
+        ),
+        (
+            "[POP-0]\nserver_address = h\nserver_port = \"995\"\n",
+            6,
+            "quotes are part",
+        ),
+        (
+            "[a@e.example]\nclient_secret = {\n  \"k\": 1\n}\n",
+            7,
+            "no `=`",
+        ),
+        (
+            "[POP-99999]\nserver_address = h\nserver_port = 1\n",
+            4,
+            "at most 65535",
+        ),
+        (
+            "[emailproxy]\nallow_catch_all_accounts = ja\n",
+            5,
+            "neither True nor False",
+        ),
+    ];
+    for (text, line, why) in cases {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("emailproxy.config");
+        fs::write(&file, format!("{service}{text}")).unwrap();
+        let ended = Program::done(home.path(), &["--no-gui"], "").await;
+        assert_eq!(ended.code, Some(1), "{text:?}");
+        let place = format!("emailproxy.config:{line}: ");
+        let named = |said: &str| said.contains(&place) && said.contains(why);
+        assert!(
+            ended.printed.lines().any(named),
+            "{text:?}: {}",
+            ended.printed
+        );
+        assert!(!ended.printed.contains("Starting"), "{}", ended.printed);
+        let left: Vec<_> = fs::read_dir(home.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_place_of_the_log_names_the_account_once_a_line() {
     let provider = Provider::start().await;
     let (_plan, home, file) = written(Plan::for_provider(&provider).app(&provider, USER));
