@@ -6,7 +6,7 @@ use crate::protocol::{CLIENT_TIME, Farewell};
 use crate::wire::{Lost, Wire};
 
 /// What an HTTP request or a PROXY header begins with. No mail command begins like these.
-const OPENINGS: [(&[u8], Farewell); 9] = [
+const OPENINGS: [(&[u8], Farewell); 12] = [
     (b"GET ", Farewell::Http),
     (b"POST ", Farewell::Http),
     (b"HEAD ", Farewell::Http),
@@ -14,6 +14,9 @@ const OPENINGS: [(&[u8], Farewell); 9] = [
     (b"DELETE ", Farewell::Http),
     (b"OPTIONS ", Farewell::Http),
     (b"CONNECT ", Farewell::Http),
+    (b"PATCH ", Farewell::Http),
+    (b"TRACE ", Farewell::Http),
+    (b"PRI * HTTP/2.0", Farewell::Http),
     (b"PROXY ", Farewell::ProxyHeader),
     (b"\r\n\r\n\0\r\nQUIT\n", Farewell::ProxyHeader),
 ];

@@ -21,6 +21,11 @@ const SCRATCH: usize = 64 * 1024;
 /// How long the second direction may be silent once the first has ended.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long a server must be silent before it hears that the client has finished. Many servers answer nothing more once
+/// TLS is closed, as TLS 1.2 asks of them (RFC 5246 section 7.2.1), and a client that said everything at once still
+/// wants its answers.
+const HOLD: Duration = Duration::from_secs(1);
+
 /// How long to wait before looking again while nothing has ended.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -39,7 +44,8 @@ pub struct Traffic {
 
 /// Relays until both directions have ended, beginning with what either wire heard too early.
 ///
-/// The end of one direction is passed on; the other then ends after 5 s without a byte. `traffic` is kept current, so
+/// The end of one direction is passed on, a client's once the server was silent for 1 s; the other then ends after 5 s
+/// without a byte. `traffic` is kept current, so
 /// that it is true also when the caller gives up in between.
 pub async fn splice(client: Wire, server: Wire, traffic: &mut Traffic) -> io::Result<()> {
     let (mut client, from_client) = client.into_parts();
@@ -48,10 +54,12 @@ pub async fn splice(client: Wire, server: Wire, traffic: &mut Traffic) -> io::Re
     let mut down = Direction::beginning_with(from_server);
     let mut last = Instant::now();
     let mut linger = pin!(sleep_until(last + FAR));
+    let mut hold = pin!(sleep_until(last + FAR));
     poll_fn(|cx| {
-        let before = (up.moved, down.moved, up.ended, down.ended);
-        let up_done = up.advance(&mut client, &mut server, cx)?;
-        let down_done = down.advance(&mut server, &mut client, cx)?;
+        let before = progress(&up, &down);
+        let release = down.ended || hold.as_mut().poll(cx).is_ready();
+        let up_done = up.advance(&mut client, &mut server, release, cx)?;
+        let down_done = down.advance(&mut server, &mut client, true, cx)?;
         // The second call wakes what the first has unblocked, such as a TLS answer to be flushed.
         *traffic = Traffic {
             sent: up.moved,
@@ -63,14 +71,26 @@ pub async fn splice(client: Wire, server: Wire, traffic: &mut Traffic) -> io::Re
         if !(up.ended || down.ended) {
             return Poll::Pending;
         }
-        if before != (up.moved, down.moved, up.ended, down.ended) {
+        if before != progress(&up, &down) {
             last = Instant::now();
             linger.as_mut().reset(last + LINGER);
+            if !up.closed {
+                hold.as_mut().reset(last + HOLD);
+            }
+        }
+        if up.ended && !up.closed && (down.ended || hold.as_mut().poll(cx).is_ready()) {
+            // What held the end back fell away just now.
+            cx.waker().wake_by_ref();
         }
         // Nothing more came from the side that is still open.
         linger.as_mut().poll(cx).map(Ok)
     })
     .await
+}
+
+/// What changes whenever anything happens.
+fn progress(up: &Direction, down: &Direction) -> [(u64, bool, bool); 2] {
+    [up, down].map(|way| (way.moved, way.ended, way.closed))
 }
 
 /// One direction of a relay.
@@ -95,14 +115,15 @@ impl Direction {
         }
     }
 
-    /// Moves what can be moved now. Ready once the end was passed on.
+    /// Moves what can be moved now. Ready once the end was passed on, which `may_close` allows.
     fn advance(
         &mut self,
         from: &mut Box<dyn Io>,
         to: &mut Box<dyn Io>,
+        may_close: bool,
         cx: &mut Context<'_>,
     ) -> io::Result<Poll<()>> {
-        match self.try_advance(from, to, cx) {
+        match self.try_advance(from, to, may_close, cx) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
             Poll::Ready(Err(error)) => Err(error),
@@ -113,6 +134,7 @@ impl Direction {
         &mut self,
         from: &mut Box<dyn Io>,
         to: &mut Box<dyn Io>,
+        may_close: bool,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
@@ -130,6 +152,11 @@ impl Direction {
                 return Poll::Ready(Ok(()));
             }
             if self.ended {
+                if !may_close {
+                    // The last bytes must not wait with the end.
+                    ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                    return Poll::Pending;
+                }
                 match ready!(Pin::new(&mut *to).poll_shutdown(cx)) {
                     // A peer that is gone cannot be told that we have finished.
                     Err(error) if !hung_up(&error) => return Poll::Ready(Err(error)),
@@ -293,6 +320,30 @@ mod tests {
             5,
             "silence ends the second direction after 5 s"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_waits_while_the_server_still_answers() {
+        let (mut client, mut server, task) = relay(64);
+        client.write_all(b"a b c").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut heard = [0; 5];
+        server.read_exact(&mut heard).await.unwrap();
+        let begun = Instant::now();
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            server.write_all(b"answer").await.unwrap();
+            let mut answer = [0; 6];
+            client.read_exact(&mut answer).await.unwrap();
+        }
+        assert_eq!(server.read(&mut heard).await.unwrap(), 0);
+        assert_eq!(
+            begun.elapsed().as_secs(),
+            4,
+            "3 s of answers, 1 s of silence"
+        );
+        drop(server);
+        task.await.unwrap().0.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub mod dial;
 mod proxy;
@@ -23,6 +23,9 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// The most that is kept of what a client sends while it waits for its login, in bytes.
 const MAX_HELD: usize = 64 * 1024;
+
+/// How long a peer that closed its direction while it waits for its login may still be there for the answer.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How much is read from the socket at once while lines are being heard, in bytes.
 const CHUNK: usize = 4096;
@@ -146,7 +149,7 @@ impl Wire {
         Ok(self.waiting())
     }
 
-    /// Returns once the peer has hung up with nothing left to say; keeps what it says meanwhile, up to 64 KiB.
+    /// Returns once the peer has hung up with nothing left to say, 5 s after a mere end of its direction; keeps what it says meanwhile, up to 64 KiB.
     ///
     /// A client that sent everything and then closed its direction still waits for answers, so that does not count.
     pub async fn gone(&mut self) {
@@ -154,7 +157,9 @@ impl Wire {
         while self.waiting().len() < MAX_HELD {
             match self.io.read(&mut chunk).await {
                 Ok(0) if !self.waiting().is_empty() => break,
-                Ok(0) | Err(_) => return,
+                // Nobody can tell a peer that has left from one that only listens now.
+                Ok(0) => return sleep(FAREWELL).await,
+                Err(_) => return,
                 Ok(read) => self
                     .heard
                     .extend_from_slice(chunk.get(..read).unwrap_or_default()),
