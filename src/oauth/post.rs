@@ -159,7 +159,19 @@ fn proxy_address(proxy: &Secret<String>) -> Result<Secret<String>, String> {
 
 /// Returns whether the connection was lost after the request and before any answer.
 fn was_dropped(error: &reqwest::Error) -> bool {
-    error.is_request() && !error.is_connect() && !error.is_timeout()
+    error.is_request() && !error.is_connect() && !error.is_timeout() && !is_unreadable(error)
+}
+
+/// Returns whether an answer came that is no HTTP, or has too large a head.
+fn is_unreadable(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+            return error.is_parse();
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// Words a request that got no answer, with what to do where that is known.
@@ -172,6 +184,9 @@ fn explain(error: &reqwest::Error) -> String {
         return "the connection was dropped before an answer came".to_owned();
     }
     let text = causes(error);
+    if is_unreadable(error) {
+        return format!("the answer is not the HTTP it should be: {text}; check `token_url`");
+    }
     if text.contains("tunnel error") {
         return format!("the proxy did not let the request through: {text}");
     }

@@ -2,6 +2,8 @@
 //!
 //! Does not know what the values open.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use url::form_urlencoded;
 
 use crate::secret::Secret;
@@ -53,9 +55,31 @@ impl Quiet {
 
     /// Returns the text with every secret value replaced by `***`.
     pub(super) fn hush(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, shape| {
+        let text = self.0.iter().fold(text.to_owned(), |text, shape| {
             text.replace(shape.reveal().as_str(), "***")
-        })
+        });
+        let fit = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some(first) = rest.chars().next() {
+            let end = rest.find(|c| fit(c) != fit(first)).unwrap_or(rest.len());
+            let (run, behind) = rest.split_at(end);
+            rest = behind;
+            out.push_str(if self.is_wrapped_in(run) { "***" } else { run });
+        }
+        out
+    }
+
+    /// Returns whether a word is base64 around a secret value.
+    fn is_wrapped_in(&self, word: &str) -> bool {
+        BASE64_STANDARD_NO_PAD
+            .decode(word.trim_end_matches('='))
+            .is_ok_and(|wrapped| {
+                let wrapped = String::from_utf8_lossy(&wrapped);
+                self.0
+                    .iter()
+                    .any(|shape| wrapped.contains(shape.reveal().as_str()))
+            })
     }
 }
 
@@ -70,6 +94,12 @@ mod tests {
         let quiet = Quiet::of_form(form);
         let page = "client_id=app s&cr t/1 s&amp;cr t/1 s%26cr+t%2F1 s%26cr%20t%2F1 0.AXoA";
         assert_eq!(quiet.hush(page), "client_id=app *** *** *** *** ***");
+        let wrapped = BASE64_STANDARD_NO_PAD.encode("grant_type=x&client_secret=s%26cr+t%2F1");
+        assert_eq!(quiet.hush(&format!("sent {wrapped}==;")), "sent ***;");
+        assert_eq!(
+            quiet.hush("see https://a.example/b"),
+            "see https://a.example/b"
+        );
         assert!(!format!("{quiet:?}").contains("AXoA"));
     }
 }

@@ -16,6 +16,9 @@ use crate::secret::AccessToken;
 /// The shortest run of token characters that is compared with our secrets when a server speaks.
 const TELLING: usize = 16;
 
+/// No word that a server says to people is longer; an echoed token is, in whatever encoding.
+const LONGEST_WORD: usize = 100;
+
 /// How a token is shown to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
@@ -129,13 +132,26 @@ impl Message<'_> {
             let (run, behind) = rest.split_at(end);
             rest = behind;
             let known = run.trim_end_matches('.');
-            let ours = known.len() >= TELLING
-                && [self.base64.as_str(), self.token.reveal()]
-                    .iter()
-                    .any(|secret| secret.contains(known) || known.contains(secret));
+            let ours = known.len() > LONGEST_WORD || self.is_ours(known);
             out.push_str(if ours { "***" } else { run });
         }
         Said::new(out)
+    }
+
+    /// Returns whether a word gives our secrets away, as it is or wrapped in base64 once more.
+    fn is_ours(&self, word: &str) -> bool {
+        let secrets = [self.base64.as_str(), self.token.reveal()];
+        if word.len() >= TELLING
+            && secrets
+                .iter()
+                .any(|secret| secret.contains(word) || word.contains(secret))
+        {
+            return true;
+        }
+        unbase64(word.as_bytes()).is_ok_and(|wrapped| {
+            let wrapped = String::from_utf8_lossy(&wrapped);
+            secrets.iter().any(|secret| wrapped.contains(secret))
+        })
     }
 
     /// Decodes an error challenge: RFC 7628 section 3.2.2 JSON in base64, or whatever the server sent instead.
@@ -273,6 +289,13 @@ mod tests {
             message.heard("token 'ya29.a-rather-long-token'").as_str(),
             "token '***'"
         );
+        for wrapped in [
+            STANDARD.encode("token ya29.a-rather-long-token"),
+            STANDARD.encode(format!(r#"{{"x":"{}"}}"#, message.reveal())),
+            "7961".repeat(30),
+        ] {
+            assert_eq!(message.heard(format!("no: {wrapped}")).as_str(), "no: ***");
+        }
         assert_eq!(
             message
                 .heard("see https://aka.ms/smtp_auth_disabled")
