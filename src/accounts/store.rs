@@ -142,6 +142,13 @@ impl Store {
 /// Follows links, so that the file behind one is replaced and not the link; makes a missing directory.
 fn resolve(path: &Path) -> Result<PathBuf, String> {
     if let Ok(real) = fs::canonicalize(path) {
+        // Closing a directory to others would lock its owner out, and opening a pipe waits for ever.
+        if !real.is_file() {
+            return Err(format!(
+                "the store {} is no file; name one with --cache-store",
+                path.display()
+            ));
+        }
         return Ok(real);
     }
     let Some(name) = path.file_name() else {
@@ -399,6 +406,21 @@ mod tests {
         }
         fs::write(&path, b"\xff\xfe").unwrap();
         assert!(Store::open(&path).unwrap_err().contains("UTF-8"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_refused_and_left_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(Store::open(&folder).unwrap_err().contains("is no file"));
+        let mode = fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
+        let other = Store::open(Path::new("/dev/null")).unwrap_err();
+        assert!(other.contains("is no file"), "{other}");
     }
 
     #[test]
