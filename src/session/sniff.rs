@@ -25,9 +25,11 @@ const OPENINGS: [(&[u8], Farewell); 12] = [
 pub(super) async fn stranger(client: &mut Wire) -> Result<Option<Farewell>, Lost> {
     let mut seen = 0;
     loop {
-        // A client that leaves or stays silent is the dialogue's to deal with.
-        let Ok(first) = client.listen_beyond(seen, CLIENT_TIME).await else {
-            return Ok(None);
+        let first = match client.listen_beyond(seen, CLIENT_TIME).await {
+            Ok(first) => first,
+            Err(Lost::TimedOut) => return Err(Lost::TimedOut),
+            // A client that leaves is the dialogue's to deal with.
+            Err(_) => return Ok(None),
         };
         // A TLS record of a handshake: type 22, version 3.x.
         if first.first() == Some(&0x16) && first.get(1).is_none_or(|&major| major == 3) {
@@ -115,5 +117,14 @@ mod tests {
             assert_eq!(first(b"HELP\r\n", width).await, None);
             assert_eq!(first(b"\r\nEHLO x\r\n", width).await, None);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_waited_for_once() {
+        let (_client, ours) = duplex(64);
+        let begun = tokio::time::Instant::now();
+        let first = stranger(&mut Wire::new(ours, "test")).await;
+        assert!(matches!(first, Err(Lost::TimedOut)));
+        assert_eq!(begun.elapsed(), CLIENT_TIME);
     }
 }
