@@ -213,9 +213,8 @@ fn read_config(path: &Path) -> anyhow::Result<Config> {
         for complaint in &complaints {
             complain(&complaint.to_string());
         }
-        let count = complaints.len();
         anyhow::anyhow!(
-            "{} has {count} error(s), nothing was started",
+            "{} cannot be used like this; nothing was started",
             path.display()
         )
     })
