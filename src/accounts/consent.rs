@@ -100,7 +100,7 @@ impl Consents {
             .then(|| Arc::clone(consent))
     }
 
-    /// Begins one. An older one of the account lapses.
+    /// Begins one. An older one of the account lapses, and so does the oldest that nobody waits for where there are 1,000.
     pub(super) fn begin(
         &self,
         settings: Arc<AccountSettings>,
@@ -109,6 +109,7 @@ impl Consents {
         listen: bool,
     ) -> Result<Arc<Consent>, Refusal> {
         self.end(&settings.name, &End::Lapsed);
+        self.make_room();
         let mut all = locked(&self.all);
         if all.by_account.len() >= MOST {
             return Err(Refusal::Busy);
@@ -133,6 +134,23 @@ impl Consents {
             .insert(consent.shown.account.clone(), Arc::clone(&consent));
         self.show(&all);
         Ok(consent)
+    }
+
+    /// Lets the oldest consent that nobody waits for lapse where there are too many, so that strangers who ask and leave
+    /// shut nobody out.
+    fn make_room(&self) {
+        let oldest = {
+            let all = locked(&self.all);
+            if all.by_account.len() < MOST {
+                return;
+            }
+            // One that is being redeemed has no state any more, and stays.
+            let lonely = all.by_state.values().filter(|consent| consent.is_lonely());
+            lonely.min_by_key(|consent| consent.born).map(Arc::clone)
+        };
+        if let Some(oldest) = oldest {
+            self.finish(&oldest, End::Lapsed);
+        }
     }
 
     /// Finds the consent an answer is for, without taking it.

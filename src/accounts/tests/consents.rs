@@ -295,3 +295,24 @@ async fn only_accounts_that_need_consent_can_begin_one() {
     );
     assert!(house.accounts.begin("who@example.org").is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn strangers_who_ask_and_leave_shut_nobody_out() {
+    let catch_all = USUAL.replace("[code@example.org]", "[@example.org]");
+    let house = House::with("allow_catch_all_accounts = True", &catch_all);
+    let login = house.wait("first@example.org", "pw");
+    house.urls(1).await;
+    for n in 0..1_500 {
+        tokio::time::advance(Duration::from_millis(1)).await;
+        house.accounts.begin(&format!("u{n}@example.org")).unwrap();
+    }
+    let pending = house.accounts.pending().borrow().clone();
+    assert_eq!(pending.len(), 1_000);
+    let waits = |name: &str| pending.iter().any(|consent| consent.account == name);
+    assert!(waits("first@example.org"), "somebody waits for it");
+    assert!(waits("u1499@example.org"), "the youngest stays");
+    assert!(!waits("u0@example.org"), "the oldest made room");
+    house.fake.grants("one", 3_600, None);
+    house.answers("s0", "c0").await;
+    assert_eq!(login.await.unwrap().unwrap(), "one");
+}
