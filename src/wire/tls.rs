@@ -118,6 +118,16 @@ pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, String> {
 /// Words a failed handshake so that it says what to do.
 pub(super) fn explain(error: &std::io::Error) -> String {
     let text = error.to_string();
+    if text.contains("CaUsedAsEndEntity") {
+        return "the server shows an authority's own certificate as its own (self-signed); give the server one that \
+                is signed by an authority, and name that authority in `ca_file` if it is private"
+            .to_owned();
+    }
+    if text.contains("Expired") {
+        return format!(
+            "{text}; the server's certificate has run out, or this machine's clock is wrong"
+        );
+    }
     if text.contains("UnknownIssuer") {
         return format!(
             "{text}; if this server's certificate comes from a private authority, name it in `ca_file`"

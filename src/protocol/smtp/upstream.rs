@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::offer;
 use super::reply::{self, Reply, misbehaved};
 use crate::protocol::sasl::Mechanism;
-use crate::protocol::{Identity, Opened, SERVER_TIME, StartTls, Welcome, lost_server};
+use crate::protocol::{Identity, Opened, SERVER_TIME, StartTls, Welcome, lost_server, needs_tls};
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::wire::{Lost, Wire};
@@ -63,6 +63,7 @@ pub(super) async fn authenticate(
     identity: Identity<'_>,
 ) -> Result<Welcome, Refusal> {
     let server = &mut opened.server;
+    needs_tls(server)?;
     let mechanism = Mechanism::choose(&opened.mechanisms);
     let message = mechanism
         .message(&identity)

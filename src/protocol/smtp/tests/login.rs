@@ -1,9 +1,9 @@
 //! The login by token: both mechanisms, error challenges, and the providers' own words.
 
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt as _, DuplexStream};
 
 use super::{CRUMBS, Player};
-use crate::protocol::smtp::Smtp;
+use crate::protocol::smtp::{Smtp, upstream};
 use crate::protocol::{Dialogue as _, Identity, Login, Offer, Opened};
 use crate::refusal::Refusal;
 use crate::secret::AccessToken;
@@ -34,7 +34,7 @@ async fn log_in_with(
     token: &str,
 ) -> Result<String, Refusal> {
     let mut opened = Opened {
-        server: Wire::new(ours, PEER),
+        server: Wire::new(ours, PEER).pretend_secured(),
         offer: Offer::default(),
         mechanisms: mechanisms.iter().map(ToString::to_string).collect(),
         initial_response: false,
@@ -238,4 +238,30 @@ async fn leaving_is_polite_but_brief() {
     let begun = tokio::time::Instant::now();
     Smtp::leave(Wire::new(ours, PEER)).await;
     assert!(begun.elapsed().as_secs() <= 2);
+}
+
+#[tokio::test]
+async fn no_token_is_sent_without_tls() {
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let mut opened = Opened {
+        server: Wire::new(ours, PEER),
+        offer: Offer::default(),
+        mechanisms: vec!["XOAUTH2".into()],
+        initial_response: false,
+    };
+    let token = AccessToken::parse("secret").unwrap();
+    let identity = Identity {
+        user: "u@example.org",
+        token: &token,
+        host: "mail.example.org",
+        port: 587,
+    };
+    let refusal = upstream::authenticate(&mut opened, identity)
+        .await
+        .unwrap_err();
+    assert!(matches!(refusal, Refusal::Misconfigured(_)));
+    drop(opened);
+    let mut sent = Vec::new();
+    theirs.read_to_end(&mut sent).await.unwrap();
+    assert!(sent.is_empty());
 }
