@@ -170,8 +170,9 @@ async fn servers_may_say_anything() {
             let mut heard = Vec::new();
             tokio::join!(said, async { drop(read.read_to_end(&mut heard).await) });
         });
-        let opened: Result<Opened, Refusal> =
-            Smtp::new().open(Wire::new(ours, "server"), None).await;
+        let opened: Result<Opened, Refusal> = Smtp::new()
+            .open(Wire::new(ours, "server").pretend_secured(), None)
+            .await;
         if let Ok(mut opened) = opened {
             opens += 1;
             let welcome = Smtp::new()
