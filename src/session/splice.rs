@@ -45,8 +45,7 @@ pub struct Traffic {
 /// Relays until both directions have ended, beginning with what either wire heard too early.
 ///
 /// The end of one direction is passed on, a client's once the server was silent for 1 s; the other then ends after 5 s
-/// without a byte. `traffic` is kept current, so
-/// that it is true also when the caller gives up in between.
+/// without a byte. `traffic` is kept current, so that it is true also when the caller gives up in between.
 pub async fn splice(client: Wire, server: Wire, traffic: &mut Traffic) -> io::Result<()> {
     let (mut client, from_client) = client.into_parts();
     let (mut server, from_server) = server.into_parts();
@@ -57,10 +56,9 @@ pub async fn splice(client: Wire, server: Wire, traffic: &mut Traffic) -> io::Re
     let mut hold = pin!(sleep_until(last + FAR));
     poll_fn(|cx| {
         let before = progress(&up, &down);
-        let release = down.ended || hold.as_mut().poll(cx).is_ready();
+        let release = down.ended || (up.ended && hold.as_mut().poll(cx).is_ready());
         let up_done = up.advance(&mut client, &mut server, release, cx)?;
         let down_done = down.advance(&mut server, &mut client, true, cx)?;
-        // The second call wakes what the first has unblocked, such as a TLS answer to be flushed.
         *traffic = Traffic {
             sent: up.moved,
             received: down.moved,
@@ -78,8 +76,9 @@ pub async fn splice(client: Wire, server: Wire, traffic: &mut Traffic) -> io::Re
                 hold.as_mut().reset(last + HOLD);
             }
         }
-        if up.ended && !up.closed && (down.ended || hold.as_mut().poll(cx).is_ready()) {
-            // What held the end back fell away just now.
+        let kept_back = up.ended && !up.closed && !release;
+        if kept_back && (down.ended || hold.as_mut().poll(cx).is_ready()) {
+            // What held the end back fell away just now; once is enough, or a stuck server would make this spin.
             cx.waker().wake_by_ref();
         }
         // Nothing more came from the side that is still open.
@@ -238,6 +237,41 @@ mod tests {
 
     use super::*;
 
+    /// A server that says nothing, takes everything, and never lets our end be passed on.
+    struct Stuck {
+        told: usize,
+    }
+
+    impl tokio::io::AsyncRead for Stuck {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl tokio::io::AsyncWrite for Stuck {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.told += 1;
+            assert!(self.told < 100, "the relay spins");
+            Poll::Pending
+        }
+    }
+
     fn relay(
         width: usize,
     ) -> (
@@ -344,6 +378,21 @@ mod tests {
         );
         drop(server);
         task.await.unwrap().0.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_no_end_is_left_without_spinning() {
+        let (mut client, at_client) = duplex(64);
+        client.write_all(b"last words").await.unwrap();
+        client.shutdown().await.unwrap();
+        let begun = Instant::now();
+        let mut traffic = Traffic::default();
+        let server = Wire::new(Stuck { told: 0 }, "server");
+        splice(Wire::new(at_client, "client"), server, &mut traffic)
+            .await
+            .unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 5);
+        assert_eq!(traffic.sent, 10);
     }
 
     #[tokio::test(start_paused = true)]
