@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use emailproxy::accounts::{Accounts, Outcome, Setup};
+use emailproxy::accounts::{Accounts, Caller, Outcome, Setup};
 use emailproxy::config::Config;
 use emailproxy::oauth::Endpoint;
 use emailproxy::refusal::{NotAdmitted, Refusal};
@@ -36,14 +36,16 @@ fn open(home: &Path, provider: &Provider) -> Arc<Accounts> {
         .unwrap()
         .within(Duration::from_secs(2));
     let setup = Setup {
-        store: home.join("tokens.json"),
+        store: home.join("tokens.json").into(),
         external_auth: true,
     };
     Accounts::open(Arc::new(config), endpoint, setup).unwrap()
 }
 
 async fn log_in(accounts: &Arc<Accounts>, user: &str, password: &str) -> Result<String, Refusal> {
-    let admitted = accounts.token(user, &Password::from(password)).await?;
+    let admitted = accounts
+        .token(user, &Password::from(password), &Caller::OWNER)
+        .await?;
     Ok(admitted.token.reveal().to_owned())
 }
 

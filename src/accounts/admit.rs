@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use super::access::Access;
 use super::lock::{Lock, Look, Pass, Verdict};
 use super::proof::Mark;
+use super::source::refusal;
 use super::store::Record;
 use super::token::{Account, State, as_text};
 use super::vault::{self, DataKey, Wrap};
-use super::{Accounts, predecessor};
+use super::{Accounts, Caller, predecessor};
 use crate::config::{Cached, GrantKind};
 use crate::oauth::{Error, Grant};
 use crate::refusal::{NotAdmitted, Refusal};
@@ -38,6 +39,7 @@ impl Accounts {
         self: &Arc<Self>,
         account: &Arc<Account>,
         password: &Password,
+        _caller: &Caller,
     ) -> Result<Pass, Refusal> {
         let mark = self.prover.mark(&account.name, password);
         for _ in 0..8 {
@@ -317,9 +319,7 @@ impl Accounts {
                 account.state().refute(mark);
                 return Ok(Verdict::Wrong);
             }
-            Err(Error::Denied(said)) => return Err(Refusal::TokenRefused(said)),
-            Err(Error::Unavailable(said)) => return Err(Refusal::TokenUnavailable(said)),
-            Err(Error::Misconfigured(why)) => return Err(Refusal::Misconfigured(why)),
+            Err(other) => return Err(refusal(other)),
         };
         {
             let mut guard = account.state();

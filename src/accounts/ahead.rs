@@ -40,8 +40,8 @@ impl Accounts {
     async fn look_after(self: &Arc<Self>) -> Duration {
         self.consents.sweep();
         let mut pause = LONGEST;
-        if self.store.is_behind().await {
-            match self.store.flush().await {
+        if self.store.is_behind() {
+            match self.write_down().await {
                 Ok(()) => tracing::info!("the store is written again; nothing was lost"),
                 Err(why) => {
                     tracing::debug!("{why}; trying again in {} s", DISK.as_secs());

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::consent::{Consent, End};
 use super::lock::Lock;
+use super::source::refusal;
 use super::{Accounts, Answer, Outcome};
 use crate::oauth::{Error, Grant};
 use crate::refusal::Refusal;
@@ -95,9 +96,7 @@ impl Accounts {
                 account.state().last_error = Some(error.to_string());
                 return Err(match error {
                     Error::GrantDead(said) => Refusal::ConsentRefused(said),
-                    Error::Denied(said) => Refusal::TokenRefused(said),
-                    Error::Unavailable(said) => Refusal::TokenUnavailable(said),
-                    Error::Misconfigured(why) => Refusal::Misconfigured(why),
+                    other => refusal(other),
                 });
             }
         };

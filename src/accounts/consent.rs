@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::purpose::Purpose;
-use super::{Pending, locked};
+use super::{Pending, UserCode, locked};
 use crate::config::AccountSettings;
 use crate::oauth::Question;
 use crate::refusal::Refusal;
@@ -121,6 +121,11 @@ impl Consents {
                 redirect_uri: question.redirect_uri.clone(),
                 redirect_listen_address: settings.redirect_listen_address.clone(),
                 listen,
+                code: question.device.as_ref().map(|device| UserCode {
+                    code: device.user_code.clone(),
+                    url: device.verification_url.clone(),
+                    until: Instant::now() + device.good_for,
+                }),
             },
             settings,
             purpose,
@@ -128,8 +133,11 @@ impl Consents {
             end: watch::channel(None).0,
             question,
         });
-        all.by_state
-            .insert(consent.question.state.clone(), Arc::clone(&consent));
+        // Nothing a browser brings may answer for a device code.
+        if consent.question.device.is_none() {
+            all.by_state
+                .insert(consent.question.state.clone(), Arc::clone(&consent));
+        }
         all.by_account
             .insert(consent.shown.account.clone(), Arc::clone(&consent));
         self.show(&all);

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::Accounts;
 use super::lock::{Lock, Pass};
 use super::purpose::Purpose;
+use super::source::refusal;
 use super::token::{Account, Landed, State};
 use crate::oauth::{Error, Grant};
 use crate::refusal::Refusal;
@@ -78,8 +79,8 @@ impl Accounts {
                 );
                 return Landed::Token(tokens.access);
             }
-            Err(Error::GrantDead(said)) => {
-                if let Grant::Refresh(dead) = grant {
+            Err(error) => {
+                if let (Error::GrantDead(said), Grant::Refresh(dead)) = (&error, grant) {
                     tracing::warn!(
                         "the provider no longer accepts the refresh token of account {user}: {said}"
                     );
@@ -91,11 +92,8 @@ impl Accounts {
                     }
                     return Landed::Anew;
                 }
-                Refusal::TokenRefused(said)
+                refusal(error)
             }
-            Err(Error::Denied(said)) => Refusal::TokenRefused(said),
-            Err(Error::Unavailable(said)) => Refusal::TokenUnavailable(said),
-            Err(Error::Misconfigured(why)) => Refusal::Misconfigured(why),
         };
         state.last_error = Some(refused.to_string());
         tracing::warn!("could not obtain a token for account {user}: {refused}");
@@ -124,9 +122,14 @@ impl Accounts {
         }
     }
 
+    /// Brings the shelf into the store; where another process wrote first, the two are brought together.
+    pub(super) async fn write_down(&self) -> Result<(), String> {
+        self.store.flush().await.map(drop)
+    }
+
     /// Brings the shelf to disk. A failing disk fails no login: the tokens stay in memory and are tried again.
     pub(super) async fn make_last(self: &Arc<Self>, name: &str) {
-        if let Err(why) = self.store.flush().await {
+        if let Err(why) = self.write_down().await {
             let user = Said::new(name);
             tracing::error!(
                 "{why}; the tokens of account {user} are kept in memory and written as soon as it works"

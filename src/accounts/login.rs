@@ -10,10 +10,11 @@ use tokio::time::{Instant, timeout_at};
 use super::consent::{Consent, End};
 use super::flight::landed;
 use super::lock::{Lock, Pass};
+use super::source::refusal;
 use super::token::{Account, Landed, State, as_text};
-use super::{Accounts, Admitted, predecessor};
+use super::{Accounts, Admitted, Caller, predecessor};
 use crate::config::{GrantKind, edit};
-use crate::oauth::{self, Grant};
+use crate::oauth::Grant;
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::{AccessToken, Password};
@@ -29,8 +30,8 @@ enum Next {
     Settle,
     /// Wait for a token request.
     Flight(watch::Receiver<Option<Landed>>),
-    /// Wait for a person.
-    Consent(watch::Receiver<Option<End>>),
+    /// Ask a person, and wait.
+    Ask,
 }
 
 impl Accounts {
@@ -39,11 +40,12 @@ impl Accounts {
         self: &Arc<Self>,
         account: &Arc<Account>,
         password: &Password,
+        caller: &Caller,
     ) -> Result<Admitted, Refusal> {
         let patience = self.world().config.options.authorisation_timeout;
         let deadline = Instant::now() + patience;
         for _ in 0..LOOKS {
-            let pass = Box::pin(self.admit(account, password)).await?;
+            let pass = Box::pin(self.admit(account, password, caller)).await?;
             let token = match self.next(account, password, &pass)? {
                 Next::Ready(admitted) => return Ok(self.welcome(account, password, admitted)),
                 Next::Settle => {
@@ -55,7 +57,8 @@ impl Accounts {
                     Landed::Anew => continue,
                     Landed::Refused(refusal) => return Err(refusal),
                 },
-                Next::Consent(mut consent) => {
+                Next::Ask => {
+                    let mut consent = self.ask_consent(account).await?.join();
                     let ended = timeout_at(deadline, consent.wait_for(Option::is_some)).await;
                     match ended {
                         Err(_) => {
@@ -113,18 +116,14 @@ impl Accounts {
             (Some(refresh), _) => Grant::Refresh(refresh.clone()),
             (None, GrantKind::ClientCredentials) => Grant::ClientCredentials,
             (None, GrantKind::Password) => Grant::Password(as_text(password)?),
-            (None, GrantKind::AuthorizationCode) => {
+            (None, GrantKind::ServiceAccount) => Grant::ServiceAccount,
+            (None, GrantKind::ManagedIdentity) => Grant::ManagedIdentity,
+            (None, GrantKind::AuthorizationCode | GrantKind::Device) => {
                 // Without a refresh token there is nothing to renew early with: the token is used to its end.
                 if let Some(token) = state.alive() {
                     return Ok(Next::Ready(admitted(account, state, token)));
                 }
-                return Ok(Next::Consent(self.ask_consent(state)?.join()));
-            }
-            (None, other) => {
-                return Err(Refusal::Misconfigured(format!(
-                    "oauth2_flow = {} is not supported yet; use authorization_code or client_credentials",
-                    other.as_str()
-                )));
+                return Ok(Next::Ask);
             }
         };
         let secret = state.application_secret(login)?;
@@ -133,34 +132,38 @@ impl Accounts {
     }
 
     /// Joins the account's consent, or begins one and says so in the log.
-    pub(super) fn ask_consent(
+    pub(super) async fn ask_consent(
         self: &Arc<Self>,
-        state: &mut State,
+        account: &Account,
     ) -> Result<Arc<Consent>, Refusal> {
-        let known = self.consents.of(&state.settings.name, &state.purpose);
-        let consent = if let Some(consent) = known {
-            if !consent.is_lonely() {
+        // One question at a time: making one may take a request of its own.
+        let _asking = account.asking.lock().await;
+        let (settings, purpose, secret) = {
+            let state = account.state();
+            let known = self.consents.of(&account.name, &state.purpose);
+            if let Some(consent) = known.as_ref().filter(|consent| !consent.is_lonely()) {
+                return Ok(Arc::clone(consent));
+            }
+            // A secret that is not at hand would waste the person's consent.
+            let secret = state.application_secret(None)?;
+            if let Some(consent) = known {
+                self.announce(&consent);
                 return Ok(consent);
             }
-            consent
-        } else {
-            // A secret that is not at hand would waste the person's consent.
-            state.application_secret(None)?;
-            let world = self.world();
-            let question = world.source.question(&state.settings).map_err(|error| {
-                Refusal::Misconfigured(match error {
-                    oauth::Error::Misconfigured(why) => why,
-                    other => other.to_string(),
-                })
-            })?;
-            let settings = Arc::clone(&state.settings);
-            let listen = !self.setup.external_auth;
-            let consent = self
-                .consents
-                .begin(settings, state.purpose.clone(), question, listen)?;
-            self.tend();
-            consent
+            (Arc::clone(&state.settings), state.purpose.clone(), secret)
         };
+        let world = self.world();
+        let question = world.source.question(&settings, secret.as_ref());
+        let question = question.await.map_err(refusal)?;
+        let listen = !self.setup.external_auth && question.device.is_none();
+        let consent = self.consents.begin(settings, purpose, question, listen)?;
+        self.tend();
+        self.announce(&consent);
+        Ok(consent)
+    }
+
+    /// Says in the log what somebody is asked for.
+    fn announce(&self, consent: &Consent) {
         let user = Said::new(&consent.shown.account);
         let mode = if self.setup.external_auth {
             "external"
@@ -172,7 +175,6 @@ impl Accounts {
             "Please visit the following URL to authenticate account {user}: {}",
             consent.shown.url
         );
-        Ok(consent)
     }
 
     /// Notes that a login went through, and does what is due at such a moment.
@@ -253,7 +255,8 @@ impl Accounts {
 fn admitted(account: &Account, state: &State, token: AccessToken) -> Admitted {
     Admitted {
         settings: Arc::clone(&state.settings),
-        identity: account.name.clone(),
+        user: account.name.clone(),
+        signed_in: state.signed_in.clone(),
         token,
     }
 }

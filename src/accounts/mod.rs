@@ -4,15 +4,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::config::{AccountError, AccountSettings, Config, GrantKind};
-use crate::oauth::Endpoint;
+use crate::config::{AccountError, AccountSettings, Config, GrantKind, Protocol};
+use crate::oauth::{Endpoint, SignedIn};
 use crate::refusal::{NotAdmitted, Refusal};
 use crate::said::Said;
 use crate::secret::{AccessToken, Password, Secret};
@@ -20,6 +20,7 @@ use crate::secret::{AccessToken, Password, Secret};
 use consent::Consents;
 use proof::{Prover, Throttle};
 use source::Source;
+pub use store::Place;
 use store::Store;
 use token::Account;
 use vault::Cost;
@@ -30,7 +31,6 @@ mod ahead;
 mod answer;
 mod consent;
 mod flight;
-mod import;
 mod lock;
 mod login;
 mod predecessor;
@@ -76,17 +76,31 @@ struct World {
 pub struct Admitted {
     /// The account's settings at this moment.
     pub settings: Arc<AccountSettings>,
-    /// The user name for the upstream's SASL login.
-    pub identity: String,
+    /// The user name as the client sent it.
+    pub user: String,
+    /// Who signed in at the provider, where that is known.
+    pub signed_in: Option<SignedIn>,
     /// The token.
     pub token: AccessToken,
+}
+
+impl Admitted {
+    /// Returns the user name for the upstream's SASL login.
+    pub fn identity(&self, protocol: Protocol) -> &str {
+        let set = match protocol {
+            Protocol::Imap => &self.settings.imap_user,
+            Protocol::Pop => &self.settings.pop_user,
+            Protocol::Smtp => &self.settings.smtp_user,
+        };
+        set.as_ref().unwrap_or(&self.user)
+    }
 }
 
 /// How `Accounts` is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The store file.
-    pub store: PathBuf,
+    /// Where tokens rest.
+    pub store: Place,
     /// Whether the final address of a consent is pasted by a person (`--external-auth`) rather than heard by us.
     pub external_auth: bool,
 }
@@ -104,6 +118,36 @@ pub struct Pending {
     pub redirect_listen_address: Option<String>,
     /// Whether we listen for the return ourselves.
     pub listen: bool,
+    /// What to type in at `url`, in the device grant: nothing returns to us then.
+    pub code: Option<UserCode>,
+}
+
+/// A device code as a person sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserCode {
+    /// What to type in.
+    pub code: String,
+    /// Where to type it in; [`Pending::url`] may already hold the code.
+    pub url: String,
+    /// When it ends.
+    pub until: tokio::time::Instant,
+}
+
+/// From where somebody logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The service's section, such as `IMAP-2993`; empty for the owner at the command line.
+    pub service: String,
+    /// The client's address; none for the owner at the command line.
+    pub address: Option<IpAddr>,
+}
+
+impl Caller {
+    /// The owner at the command line.
+    pub const OWNER: Self = Self {
+        service: String::new(),
+        address: None,
+    };
 }
 
 /// What a browser brought back from the provider.
@@ -128,6 +172,15 @@ pub enum Outcome {
     Authorised {
         /// The account.
         account: String,
+    },
+    /// Somebody else signed in than the account's own name says. Nothing is stored until [`Accounts::confirm`] says yes.
+    Differs {
+        /// The account.
+        account: String,
+        /// Who signed in.
+        signed_in: Said,
+        /// The one-time value to confirm with.
+        confirm: String,
     },
     /// No consent with this state is pending: expired, used or forged.
     Unknown,
@@ -198,22 +251,28 @@ impl Accounts {
         self: &Arc<Self>,
         user: &str,
         password: &Password,
+        caller: &Caller,
     ) -> Result<Admitted, Refusal> {
         let mut closing = self.closing.subscribe();
         tokio::select! {
             biased;
             _ = closing.wait_for(|closing| *closing) => Err(Refusal::ShuttingDown),
-            done = Box::pin(self.serve(user, password)) => done,
+            done = Box::pin(self.serve(user, password, caller)) => done,
         }
     }
 
     /// Does the work of [`Self::token`].
-    async fn serve(self: &Arc<Self>, user: &str, password: &Password) -> Result<Admitted, Refusal> {
+    async fn serve(
+        self: &Arc<Self>,
+        user: &str,
+        password: &Password,
+        caller: &Caller,
+    ) -> Result<Admitted, Refusal> {
         if password.reveal().is_empty() {
             return Err(Refusal::NoPassword);
         }
         match self.account(user) {
-            Ok(account) => self.log_in(&account, password).await,
+            Ok(account) => self.log_in(&account, password, caller).await,
             Err(why) => {
                 // A stranger learns neither from the text nor from the clock which accounts there are.
                 self.prover.pretend(password).await;
@@ -262,17 +321,23 @@ impl Accounts {
     }
 
     /// Begins a consent for `account` on a person's wish and returns it; joins one that is pending already.
-    pub fn begin(self: &Arc<Self>, account: &str) -> Result<Pending, Refusal> {
+    pub async fn begin(self: &Arc<Self>, account: &str) -> Result<Pending, Refusal> {
         let account = self.account(account).map_err(Refusal::NotAdmitted)?;
-        let mut state = account.state();
-        if state.settings.grant != GrantKind::AuthorizationCode {
+        let grant = account.state().settings.grant;
+        if !matches!(grant, GrantKind::AuthorizationCode | GrantKind::Device) {
             return Err(Refusal::Misconfigured(format!(
-                "account {} uses the {} grant, which needs nobody's consent in a browser",
+                "account {} uses the {} grant, which needs nobody's consent",
                 Said::new(&account.name),
-                state.settings.grant.as_str()
+                grant.as_str()
             )));
         }
-        Ok(self.ask_consent(&mut state)?.shown.clone())
+        Ok(self.ask_consent(&account).await?.shown.clone())
+    }
+
+    /// Says whether the sign-in of somebody else is meant; see [`Outcome::Differs`].
+    #[expect(clippy::unused_async, reason = "storing takes time")]
+    pub async fn confirm(self: &Arc<Self>, _confirm: &str, _yes: bool) -> Outcome {
+        Outcome::Unknown
     }
 
     /// Takes what a browser brought back, redeems the code and wakes the logins that wait.
@@ -294,7 +359,7 @@ impl Accounts {
         let rest = async {
             let mut underway = self.underway.subscribe();
             underway.wait_for(|count| *count == 0).await.ok();
-            self.store.flush().await
+            self.write_down().await
         };
         match tokio::time::timeout(within, rest).await {
             Ok(Ok(())) => {}

@@ -19,15 +19,20 @@ impl Purpose {
     /// Digests the settings that decide.
     pub(super) fn of(settings: &AccountSettings) -> Self {
         let server = |upstream: &Option<Upstream>| upstream.as_ref().map(ToString::to_string);
+        let mut provider = vec![
+            Some(settings.grant.as_str()),
+            Some(settings.token_url.as_str()),
+            settings.permission_url.as_deref(),
+            Some(settings.client_id.as_str()),
+            Some(settings.scope.as_str()),
+            settings.resource.as_deref(),
+        ];
+        // Only where they are said, so that what rests in older stores stays good.
+        if let Some(issuer) = &settings.issuer {
+            provider.extend([Some("issuer"), Some(issuer.as_str())]);
+        }
         Self {
-            provider: digest(&[
-                Some(settings.grant.as_str()),
-                Some(&settings.token_url),
-                settings.permission_url.as_deref(),
-                Some(&settings.client_id),
-                Some(&settings.scope),
-                settings.resource.as_deref(),
-            ]),
+            provider: digest(&provider),
             servers: digest(&[
                 server(&settings.imap_server).as_deref(),
                 server(&settings.pop_server).as_deref(),

@@ -16,7 +16,7 @@ use super::proof::Mark;
 use super::purpose::Purpose;
 use super::store::Record;
 use crate::config::{AccountSettings, GrantKind};
-use crate::oauth;
+use crate::oauth::{self, SignedIn};
 use crate::refusal::Refusal;
 use crate::secret::{AccessToken, Password, Secret};
 
@@ -30,6 +30,8 @@ const LONG_REST: Duration = Duration::from_secs(15 * 60);
 pub(super) struct Account {
     /// The user name as clients send it.
     pub(super) name: String,
+    /// Held while a question for consent is made.
+    pub(super) asking: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -45,6 +47,8 @@ pub(super) struct State {
     pub(super) access: Option<Access>,
     /// The refresh token held.
     pub(super) refresh: Option<Secret<String>>,
+    /// Who signed in for these tokens, where that is known.
+    pub(super) signed_in: Option<SignedIn>,
     /// The application's secret, opened, and the ciphertext it came from.
     pub(super) client_secret: Option<(String, Secret<String>)>,
     /// Whether tokens are held that rest nowhere yet, because no password has come to seal them.
@@ -89,12 +93,14 @@ impl Account {
     pub(super) fn new(name: &str, settings: AccountSettings) -> Self {
         Self {
             name: name.to_owned(),
+            asking: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
                 purpose: Purpose::of(&settings),
                 settings: Arc::new(settings),
                 lock: Lock::Shut,
                 access: None,
                 refresh: None,
+                signed_in: None,
                 client_secret: None,
                 loose: false,
                 flight: None,
@@ -140,6 +146,9 @@ impl State {
         if tokens.refresh.is_some() {
             self.refresh.clone_from(&tokens.refresh);
         }
+        if tokens.signed_in.is_some() {
+            self.signed_in.clone_from(&tokens.signed_in);
+        }
         self.last_error = None;
         self.served = true;
         self.rest = (Instant::now() + REST, 0);
@@ -154,6 +163,7 @@ impl State {
     pub(super) fn drop_tokens(&mut self) {
         self.access = None;
         self.refresh = None;
+        self.signed_in = None;
         self.loose = false;
     }
 
@@ -176,6 +186,8 @@ impl State {
         if record.servers == self.purpose.servers {
             self.access = open("access_token").as_ref().and_then(Access::from_sealed);
         }
+        self.signed_in =
+            open("signed_in").and_then(|plain| serde_json::from_slice(plain.reveal()).ok());
         self.refresh = open("refresh_token")
             .and_then(|plain| String::from_utf8(plain.reveal().clone()).ok())
             .map(Secret::new);
@@ -204,6 +216,11 @@ impl State {
             }
             if let Some(refresh) = &self.refresh {
                 put("refresh_token", refresh.reveal().as_bytes())?;
+            }
+            if let Some(signed_in) = &self.signed_in
+                && let Ok(plain) = serde_json::to_vec(signed_in)
+            {
+                put("signed_in", &plain)?;
             }
             if let Some((source, secret)) = &self.client_secret
                 && let Ok(pair) = serde_json::to_vec(&(source, secret.reveal()))

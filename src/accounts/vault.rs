@@ -71,7 +71,7 @@ impl Cost {
 pub(super) struct DataKey(Secret<[u8; 32]>);
 
 /// A data key closed with something an owner has; an account may have several.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Wrap {
     /// What opens it: `password`.
     pub(super) by: String,

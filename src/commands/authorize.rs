@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 
 use super::run::reach_out;
-use super::{AuthorizeArgs, complain, pasted_lines, runtime, say, store_path};
-use crate::accounts::{Accounts, Outcome, Setup};
+use super::{AuthorizeArgs, complain, pasted_lines, runtime, say, store_place};
+use crate::accounts::{Accounts, Caller, Outcome, Setup};
 use crate::control::{Ask, Conversation, Tell, reach};
 use crate::secret::{Password, Secret};
 
@@ -57,7 +57,7 @@ async fn through(mut proxy: Conversation, account: &str) -> anyhow::Result<ExitC
 /// Asks for the consent without a running proxy. The mail password is needed, because it seals the tokens.
 async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.read()?;
-    let store = store_path(args.cache_store.as_deref(), &config.path)?;
+    let store = store_place(args.cache_store.as_deref(), &config)?;
     let account = &args.account;
     say(&format!(
         "no proxy runs with {}, so the tokens are fetched now and sealed for it",
@@ -79,7 +79,8 @@ async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
     let mut pending = accounts.pending();
     let mut pasted = pasted_lines();
     let login = Arc::clone(&accounts);
-    let mut admitted = std::pin::pin!(login.token(account, &password));
+    let owner = Caller::OWNER;
+    let mut admitted = std::pin::pin!(login.token(account, &password, &owner));
     let mut shown = None;
     let done = loop {
         tokio::select! {
@@ -104,7 +105,9 @@ async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
             }
             Some(url) = pasted.recv() => match accounts.finish_pasted(&url).await {
                 Ok(Outcome::Unknown) => complain("this address belongs to no sign-in that is waiting"),
-                Ok(Outcome::Authorised { .. } | Outcome::Failed { .. }) => {}
+                Ok(
+                    Outcome::Authorised { .. } | Outcome::Failed { .. } | Outcome::Differs { .. },
+                ) => {}
                 Err(why) => complain(&why),
             },
         }

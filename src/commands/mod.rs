@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::sync::mpsc;
 
+use crate::accounts::Place;
 use crate::config::Config;
 
 mod authorize;
@@ -69,8 +70,8 @@ struct RunArgs {
 
     /// Where tokens are kept; by default emailproxy.tokens.json in the directory of `STATE_DIRECTORY` or beside the configuration file. A
     /// cache file of email-oauth2-proxy is taken over and kept with the ending .bak
-    #[arg(long, value_name = "FILE")]
-    cache_store: Option<PathBuf>,
+    #[arg(long, value_name = "PLACE")]
+    cache_store: Option<String>,
 
     /// Write the log to this file too, beginning a new one at 32 MiB and keeping the last ten
     #[arg(long, value_name = "FILE")]
@@ -113,8 +114,8 @@ struct AuthorizeArgs {
     config: Where,
 
     /// Where tokens are kept, if not at the default place; needed only while no proxy runs
-    #[arg(long, value_name = "FILE")]
-    cache_store: Option<PathBuf>,
+    #[arg(long, value_name = "PLACE")]
+    cache_store: Option<String>,
 
     /// Do not listen for the browser's return: paste the final address
     #[arg(long)]
@@ -220,24 +221,23 @@ fn read_config(path: &Path) -> anyhow::Result<Config> {
     })
 }
 
-/// Returns where tokens are kept.
-fn store_path(given: Option<&Path>, config: &Path) -> anyhow::Result<PathBuf> {
+/// Returns where tokens are kept: as the command line says, else the file, else `STATE_DIRECTORY`, else beside the file.
+fn store_place(given: Option<&str>, config: &Config) -> anyhow::Result<Place> {
     if let Some(given) = given {
-        anyhow::ensure!(
-            !given.as_os_str().as_encoded_bytes().starts_with(b"aws:"),
-            "{} names an AWS secret, and tokens can be kept in a file only so far; give --cache-store a file's path",
-            given.display()
-        );
-        return Ok(given.to_owned());
+        return Ok(Place::parse(given));
+    }
+    if let Some(said) = &config.options.cache_store {
+        return Ok(Place::parse(said.reveal()));
     }
     if let Some(state) = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty()) {
-        return Ok(Path::new(&state).join("emailproxy.tokens.json"));
+        return Ok(Path::new(&state).join("emailproxy.tokens.json").into());
     }
+    let config = &config.path;
     let whole = config
         .canonicalize()
         .with_context(|| format!("could not find {}", config.display()))?;
     let beside = whole.parent().unwrap_or(Path::new("/"));
-    Ok(beside.join("emailproxy.tokens.json"))
+    Ok(beside.join("emailproxy.tokens.json").into())
 }
 
 /// Starts the runtime on which everything waits.

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{RunArgs, logging, pasted_lines, read_config, runtime, store_path};
-use crate::accounts::{Accounts, Outcome, Setup};
+use super::{RunArgs, logging, pasted_lines, read_config, runtime, store_place};
+use crate::accounts::{Accounts, Outcome, Place, Setup};
 use crate::config::{Config, LocalTls, Protocol, Service};
 use crate::control::{self, Office, Recent, ServiceState};
 use crate::oauth::Endpoint;
@@ -34,7 +34,7 @@ pub struct Launch {
     /// The proven configuration.
     pub config: Config,
     /// Where tokens are kept.
-    pub store: PathBuf,
+    pub store: Place,
     /// Whether the final address of a consent is pasted rather than heard.
     pub external_auth: bool,
     /// How long relayed sessions may go on after [`Daemon::stop`].
@@ -303,7 +303,7 @@ fn door(service: &Service) -> anyhow::Result<Door> {
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let path = args.config.find()?;
     let config = read_config(&path)?;
-    let store = store_path(args.cache_store.as_deref(), &path)?;
+    let store = store_place(args.cache_store.as_deref(), &config)?;
     let recent = Recent::default();
     let logging = logging::begin(
         args.log_format,
@@ -317,7 +317,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         "Initialising emailproxy (version {version}){mode} from config file {}",
         path.display()
     );
-    info!("tokens are kept in {}", store.display());
+    info!("tokens are kept in {store}");
     if args.no_gui {
         info!("--no-gui changes nothing: there is no graphical interface");
     }
@@ -441,6 +441,11 @@ async fn take_pasted(accounts: &Arc<Accounts>, text: &str) {
     match accounts.finish_pasted(text).await {
         Ok(Outcome::Authorised { account }) => info!("account {account} is authorised"),
         Ok(Outcome::Failed { account, why }) => warn!("account {account} is not authorised: {why}"),
+        Ok(Outcome::Differs {
+            account, signed_in, ..
+        }) => {
+            warn!("{signed_in} signed in for account {account}, and nobody has confirmed that");
+        }
         Ok(Outcome::Unknown) => warn!("the pasted address belongs to no sign-in that is waiting"),
         Err(why) => warn!("the pasted text cannot be used: {why}"),
     }

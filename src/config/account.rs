@@ -7,7 +7,10 @@
 use std::path::Path;
 
 use super::ini::{Found, Ini, whole_number};
-use super::{AccountError, AccountSettings, Cached, Certificate, GrantKind, Upstream, keys, value};
+use super::{
+    AccountError, AccountSettings, AssertionAlgorithm, Cached, Certificate, GrantKind, Upstream,
+    keys, value,
+};
 use crate::secret::Secret;
 
 /// The sections a user's values are looked for in, in that order.
@@ -105,6 +108,7 @@ impl<'a> Chain<'a> {
             GrantKind::Device,
             GrantKind::Password,
             GrantKind::ServiceAccount,
+            GrantKind::ManagedIdentity,
         ];
         let meant = flow.map(|flow| known.into_iter().find(|kind| kind.as_str() == flow));
         match (asked, meant) {
@@ -118,6 +122,12 @@ impl<'a> Chain<'a> {
                 GrantKind::AuthorizationCode,
                 "permission_url is set, which outweighs oauth2_flow",
             )),
+            (false, None | Some(Some(GrantKind::AuthorizationCode))) if self.find("issuer").is_some() => {
+                Ok((GrantKind::AuthorizationCode, "issuer is set"))
+            }
+            (false, Some(Some(GrantKind::Device))) if self.find("issuer").is_some() => {
+                Ok((GrantKind::Device, "oauth2_flow says so"))
+            }
             (false, Some(Some(GrantKind::Device))) => Err(self.incomplete(
                 "has oauth2_flow = device but no permission_url; that is where the device code is asked for",
             )),
@@ -155,10 +165,13 @@ impl<'a> Chain<'a> {
         let password = self
             .find("oauth2_flow")
             .is_some_and(|f| f.value == "password");
-        let scope = has("oauth2_scope") || (password && has("oauth2_resource"));
+        let machine = self
+            .find("oauth2_flow")
+            .is_some_and(|f| f.value == "managed_identity");
+        let scope = has("oauth2_scope") || ((password || machine) && has("oauth2_resource"));
         let missing: Vec<&str> = [
-            ("token_url", has("token_url")),
-            ("client_id", has("client_id")),
+            ("token_url", has("token_url") || has("issuer") || machine),
+            ("client_id", has("client_id") || machine),
             ("oauth2_scope", scope),
         ]
         .into_iter()
@@ -224,6 +237,20 @@ impl<'a> Chain<'a> {
                 .map(|found| found.value.to_owned()),
             client_id: text("client_id").unwrap_or_default(),
             client_secret,
+            assertion_algorithm: match self.find("jwt_algorithm") {
+                Some(found) if found.value.eq_ignore_ascii_case("RS256") => {
+                    AssertionAlgorithm::Rs256
+                }
+                _ => AssertionAlgorithm::Ps256,
+            },
+            assertion_file: self
+                .find("client_assertion_file")
+                .map(|found| value::file(found.value, config)),
+            issuer: text("issuer"),
+            sign_in_as: text("sign_in_as"),
+            imap_user: text("imap_user"),
+            pop_user: text("pop_user"),
+            smtp_user: text("smtp_user"),
             assertion_certificate: certificate.map(|(certificate, key)| Certificate {
                 certificate: value::file(certificate.value, config),
                 key: value::file(key.value, config),

@@ -14,6 +14,9 @@ pub const OPTION_KEYS: &[&str] = &[
     "ca_file",
     "proxy",
     "authorisation_timeout",
+    "cache_store",
+    "store_key",
+    "first_use_from",
 ];
 
 /// The keys of service sections.
@@ -25,6 +28,7 @@ pub const SERVICE_KEYS: &[&str] = &[
     "local_certificate_path",
     "local_key_path",
     "local_starttls",
+    "proxy_protocol_from",
 ];
 
 /// The keys of account sections that people write.
@@ -41,9 +45,16 @@ pub const ACCOUNT_KEYS: &[&str] = &[
     "use_pkce",
     "jwt_certificate_path",
     "jwt_key_path",
+    "jwt_algorithm",
+    "client_assertion_file",
+    "issuer",
+    "sign_in_as",
     "imap_server",
     "pop_server",
     "smtp_server",
+    "imap_user",
+    "pop_user",
+    "smtp_user",
 ];
 
 /// The keys of account sections that the predecessor writes.
@@ -82,6 +93,7 @@ const FREE_TEXT: &[&str] = &[
 /// Keys whose values are never shown.
 const SECRETS: &[&str] = &[
     "access_token",
+    "cache_store",
     "client_secret",
     "client_secret_encrypted",
     "proxy",

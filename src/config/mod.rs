@@ -14,6 +14,8 @@ use self::ini::{Found, Ini};
 use self::proof::Proof;
 use crate::secret::Secret;
 
+pub use ipnet::IpNet;
+
 mod account;
 pub mod durable;
 pub mod edit;
@@ -69,6 +71,8 @@ pub struct Service {
     pub local_address: Option<String>,
     /// TLS towards local clients.
     pub local_tls: LocalTls,
+    /// Networks whose connections begin with a PROXY protocol header.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// The server it stands for.
     pub server: Upstream,
 }
@@ -127,6 +131,23 @@ pub struct Options {
     pub proxy: Option<Secret<String>>,
     /// How long a login waits for consent. Default 600 s.
     pub authorisation_timeout: Duration,
+    /// Where tokens rest, in the words of `--cache-store`, which wins; may hold a password.
+    pub cache_store: Option<Secret<String>>,
+    /// What opens the accounts' data keys without a password.
+    pub store_key: Option<StoreKey>,
+    /// From where an account's first password is taken, besides this machine.
+    pub first_use_from: Vec<IpNet>,
+}
+
+/// Where the key is that opens every account's data key without a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreKey {
+    /// In the operating system's keyring.
+    Keyring,
+    /// In a systemd credential of this name (a file in `CREDENTIALS_DIRECTORY`).
+    Credential(String),
+    /// In a file.
+    File(PathBuf),
 }
 
 /// How an account gets its tokens.
@@ -142,6 +163,8 @@ pub enum GrantKind {
     Password,
     /// A Google service account's signed assertion (RFC 7523).
     ServiceAccount,
+    /// An Azure managed identity: the machine itself is asked for a token.
+    ManagedIdentity,
 }
 
 impl GrantKind {
@@ -153,6 +176,7 @@ impl GrantKind {
             Self::Device => "device",
             Self::Password => "password",
             Self::ServiceAccount => "service_account",
+            Self::ManagedIdentity => "managed_identity",
         }
     }
 }
@@ -186,6 +210,20 @@ pub struct AccountSettings {
     pub client_secret: Option<Secret<String>>,
     /// The application's certificate and key, for assertions.
     pub assertion_certificate: Option<Certificate>,
+    /// How assertions are signed.
+    pub assertion_algorithm: AssertionAlgorithm,
+    /// A file that holds a ready assertion of somebody else's making (workload identity); read for each request.
+    pub assertion_file: Option<PathBuf>,
+    /// The `OpenID` provider; endpoints that the file does not name are found in its discovery document.
+    pub issuer: Option<String>,
+    /// Who is meant to sign in, where that is not the account itself (shared mailboxes, aliases).
+    pub sign_in_as: Option<String>,
+    /// The user name for the server's SASL login, where it is not the account's.
+    pub imap_user: Option<String>,
+    /// See `imap_user`.
+    pub pop_user: Option<String>,
+    /// See `imap_user`.
+    pub smtp_user: Option<String>,
     /// Whether the authorization code grant uses PKCE. False only where the file says so.
     pub pkce: bool,
     /// The account's own servers, where it names them.
@@ -196,6 +234,16 @@ pub struct AccountSettings {
     pub smtp_server: Option<Upstream>,
     /// Tokens the predecessor cached in the file.
     pub cached: Cached,
+}
+
+/// How a certificate's assertions are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum AssertionAlgorithm {
+    /// RSASSA-PSS with SHA-256, the default.
+    #[default]
+    Ps256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, for providers that know no better.
+    Rs256,
 }
 
 /// The predecessor's cached values, as they stand in its file. Token values are Fernet texts.

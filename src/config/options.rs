@@ -1,10 +1,11 @@
 //! The options of `[emailproxy]`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::keys::OPTIONS_SECTION;
 use super::proof::Proof;
-use super::{Options, ini, value};
+use super::{Options, StoreKey, ini, value};
 use crate::secret::Secret;
 
 /// The longest a login may be told to wait for consent, in seconds: a sign-in is good for no longer.
@@ -20,6 +21,9 @@ impl Default for Options {
             ca_file: None,
             proxy: None,
             authorisation_timeout: Duration::from_secs(600),
+            cache_store: None,
+            store_key: None,
+            first_use_from: Vec::new(),
         }
     }
 }
@@ -40,6 +44,33 @@ pub(super) fn prove(proof: &mut Proof<'_>) -> Options {
             value::forward_proxy(text).map(|()| Secret::from(text))
         }),
         authorisation_timeout: timeout(proof).unwrap_or(usual.authorisation_timeout),
+        cache_store: proof.read(OPTIONS_SECTION, "cache_store", |text| {
+            Ok(Secret::from(text))
+        }),
+        store_key: {
+            let path = proof.path;
+            proof.read(OPTIONS_SECTION, "store_key", |text| store_key(text, path))
+        },
+        first_use_from: proof
+            .read(OPTIONS_SECTION, "first_use_from", value::networks)
+            .unwrap_or_default(),
+    }
+}
+
+/// Reads where the store key is: `keyring`, `credential:NAME`, `file:PATH`.
+fn store_key(text: &str, config: &Path) -> Result<StoreKey, String> {
+    if text.eq_ignore_ascii_case("keyring") {
+        return Ok(StoreKey::Keyring);
+    }
+    match text.split_once(':') {
+        Some(("credential", name)) if !name.is_empty() && !name.contains('/') => {
+            Ok(StoreKey::Credential(name.to_owned()))
+        }
+        Some(("file", path)) if !path.is_empty() => Ok(StoreKey::File(value::file(path, config))),
+        _ => Err(format!(
+            "{} is neither keyring, credential:NAME nor file:PATH",
+            value::shown(text)
+        )),
     }
 }
 

@@ -111,6 +111,9 @@ fn one(
             .find(section, "local_address")
             .map(|found| found.value.to_owned()),
         local_tls: local_tls?,
+        proxy_protocol_from: proof
+            .read(section, "proxy_protocol_from", value::networks)
+            .unwrap_or_default(),
         server: Upstream {
             host: host?,
             port: server_port?,

@@ -5,8 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use super::Upstream;
 use super::ini::whole_number;
+use super::{IpNet, Upstream};
 use crate::said::Said;
 
 /// Shows a value in a message.
@@ -108,6 +108,24 @@ pub fn local_addresses(value: &str) -> Result<Vec<IpAddr>, String> {
             value,
         )),
     }
+}
+
+/// Reads networks, separated by blanks or commas: `10.0.0.0/8`, `192.168.1.7`, `fd00::/8`.
+pub fn networks(value: &str) -> Result<Vec<IpNet>, String> {
+    let words = value.split([' ', ',', '\t', '\n']);
+    words
+        .filter(|word| !word.is_empty())
+        .map(|word| {
+            let whole = |address: IpAddr| IpNet::from(address);
+            let network = word.parse().or_else(|_| word.parse().map(whole));
+            network.map_err(|_| {
+                format!(
+                    "{} is no network; write one such as 10.0.0.0/8 or 192.168.1.7",
+                    shown(word)
+                )
+            })
+        })
+        .collect()
 }
 
 /// Both loopback addresses.

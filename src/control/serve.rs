@@ -204,7 +204,7 @@ impl Answering {
 
     async fn authorize(&mut self, office: &Office, account: &str) -> io::Result<()> {
         let mut pending = office.accounts.pending();
-        let asked = match office.accounts.begin(account) {
+        let asked = match office.accounts.begin(account).await {
             Ok(asked) => asked,
             Err(refusal) => {
                 return self
@@ -233,7 +233,7 @@ impl Answering {
                     None => return Ok(()),
                     Some(Ask::Paste { url }) => {
                         let text = match office.accounts.finish_pasted(&url).await {
-                            Ok(Outcome::Authorised { .. } | Outcome::Failed { .. }) => continue,
+                            Ok(Outcome::Authorised { .. } | Outcome::Failed { .. } | Outcome::Differs { .. }) => continue,
                             Ok(Outcome::Unknown) => "this address belongs to no sign-in that is waiting".to_owned(),
                             Err(text) => text,
                         };

@@ -95,6 +95,7 @@ pub(super) fn tokens(answer: &BasicTokenResponse) -> Result<Tokens, Error> {
         refresh: answer
             .refresh_token()
             .map(|token| Secret::from(token.secret().as_str())),
+        signed_in: None,
     })
 }
 

@@ -31,7 +31,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// Makes the address where a person gives consent, with fresh state and PKCE verifier.
-pub fn question(account: &AccountSettings) -> Result<Question, Error> {
+pub(super) fn question(account: &AccountSettings) -> Result<Question, Error> {
     let state = random_text::<STATE_BYTES>()?;
     let verifier = if account.pkce {
         Some(Secret::new(random_text::<VERIFIER_BYTES>()?))
@@ -44,6 +44,7 @@ pub fn question(account: &AccountSettings) -> Result<Question, Error> {
         state,
         verifier,
         redirect_uri: account.redirect_uri.clone(),
+        ..Question::default()
     })
 }
 

@@ -15,8 +15,8 @@ use url::Url;
 use super::answer::{self, Asked};
 use super::post::{Post, is_this_machine};
 use super::quiet::Quiet;
-use super::{Error, Grant, Tokens, client_credentials, code, password, refresh};
-use crate::config::AccountSettings;
+use super::{Error, Grant, Question, Tokens, client_credentials, code, device, password, refresh};
+use crate::config::{AccountSettings, GrantKind};
 use crate::said::Said;
 use crate::secret::Secret;
 
@@ -54,6 +54,19 @@ impl Endpoint {
         self
     }
 
+    /// Makes a question for consent: an address with fresh state and PKCE verifier, or a device code. What the file does
+    /// not say about endpoints is found at the account's `issuer` first.
+    pub async fn question(
+        &self,
+        account: &AccountSettings,
+        secret: Option<&Secret<String>>,
+    ) -> Result<Question, Error> {
+        match account.grant {
+            GrantKind::Device => device::question(self, account, secret).await,
+            _ => code::question(account),
+        }
+    }
+
     /// Asks for a token. One bounded request; a dropped connection is tried once more, but never with a code, which is
     /// good for one use only.
     ///
@@ -71,8 +84,11 @@ impl Endpoint {
         let application = application(account, secret)?;
         let asking = Asking {
             endpoint: self,
-            mortal: matches!(grant, Grant::Code { .. } | Grant::Refresh(_)),
-            once: matches!(grant, Grant::Code { .. }),
+            mortal: matches!(
+                grant,
+                Grant::Code { .. } | Grant::Refresh(_) | Grant::Device(_)
+            ),
+            once: matches!(grant, Grant::Code { .. } | Grant::Device(_)),
         };
 
         let replied = match grant {
@@ -93,6 +109,12 @@ impl Endpoint {
             }
             Grant::Password(password) => {
                 password::ask(&application, &asking, account, password).await
+            }
+            Grant::Device(_) | Grant::ServiceAccount | Grant::ManagedIdentity => {
+                return Err(Error::Misconfigured(format!(
+                    "oauth2_flow = {} is not supported yet; use authorization_code or client_credentials",
+                    account.grant.as_str()
+                )));
             }
         };
         match replied {

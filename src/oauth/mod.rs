@@ -3,21 +3,26 @@
 //! Knows neither mail nor who asks; a provider's answer is judged here once, in `answer`.
 
 mod answer;
+mod assertion;
 mod catalogue;
 mod client_credentials;
 mod code;
+mod device;
+mod discovery;
 mod endpoint;
+mod id_token;
+mod managed_identity;
 mod password;
 mod post;
 mod quiet;
 mod refresh;
+mod service_account;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-pub use code::question;
 pub use endpoint::Endpoint;
 
 use crate::said::Said;
@@ -32,6 +37,21 @@ pub struct Tokens {
     pub lifetime: Duration,
     /// A refresh token, where one came: a new one replaces the old.
     pub refresh: Option<Secret<String>>,
+    /// Who signed in, where the answer carried an ID token that tells it.
+    pub signed_in: Option<SignedIn>,
+}
+
+/// Who an ID token says has signed in. Told by the token endpoint itself over TLS; nothing is authorised by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SignedIn {
+    /// The name to show and to log in with: `preferred_username`, `upn` or `email`, the first that is an address.
+    pub name: String,
+    /// Every name of theirs: an account under any of them is theirs.
+    pub names: Vec<String>,
+    /// The issuer (`iss`).
+    pub issuer: Option<String>,
+    /// The Entra tenant (`tid`).
+    pub tenant: Option<String>,
 }
 
 /// What is handed in for a token.
@@ -52,6 +72,12 @@ pub enum Grant {
     ClientCredentials,
     /// The user's own password.
     Password(Secret<String>),
+    /// A device code that a person may have approved meanwhile: one poll (RFC 8628 section 3.4).
+    Device(Secret<String>),
+    /// A Google service account's signed assertion in the account's name (RFC 7523 section 2.1).
+    ServiceAccount,
+    /// The identity of the machine this runs on (Azure).
+    ManagedIdentity,
 }
 
 /// Why no token was given.
@@ -66,20 +92,48 @@ pub enum Error {
     /// No sensible answer just now: network, 5xx, HTML, throttling.
     #[error("{0}")]
     Unavailable(Said),
+    /// The person has not approved the device code yet: poll again after the interval.
+    #[error("nobody has approved the device code yet")]
+    Pending,
+    /// As `Pending`, but polled too often: the interval grows by 5 s (RFC 8628 section 3.5).
+    #[error("the provider wants to be asked less often")]
+    SlowDown,
     /// The settings do not allow to ask at all.
     #[error("{0}")]
     Misconfigured(String),
 }
 
 /// A question for consent, to be put to a person.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Question {
-    /// The address to visit.
+    /// The address to visit. For a device code the shortest way to approve it, with the code in it where the provider
+    /// offers that.
     pub url: String,
-    /// The one-time value that the answer must carry.
+    /// The one-time value that the answer must carry. For a device code no answer comes; it only tells questions apart.
     pub state: String,
     /// The PKCE verifier that the code must be redeemed with.
     pub verifier: Option<Secret<String>>,
     /// The redirect address asked for.
     pub redirect_uri: Option<String>,
+    /// The issuer that an answer has to come from (RFC 9207); may hold Entra's literal `{tenantid}`.
+    pub issuer: Option<String>,
+    /// Whether the provider promises `iss` in every answer, so that one without it is refused.
+    pub issuer_is_sent: bool,
+    /// The device code to poll with, in the device grant.
+    pub device: Option<DeviceCode>,
+}
+
+/// A device code (RFC 8628 section 3.2).
+#[derive(Clone, Debug)]
+pub struct DeviceCode {
+    /// What to poll with.
+    pub code: Secret<String>,
+    /// What the person types in.
+    pub user_code: String,
+    /// Where they type it.
+    pub verification_url: String,
+    /// How long it is good: at most 30 minutes.
+    pub good_for: Duration,
+    /// The least time between two polls: at least 5 s, unless the endpoint is on this machine.
+    pub interval: Duration,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Caller};
 use crate::config::{Config, Service, Upstream};
 use crate::protocol::{Dialogue, Farewell, Heard, Identity, Local, Login, Welcome};
 use crate::refusal::{Fault, Refusal};
@@ -209,7 +209,14 @@ async fn admit<D: Dialogue>(
     visit: &mut Visit,
 ) -> Result<(Wire, Welcome), Refusal> {
     visit.enter(Step::Token);
-    let admitted = desk.accounts.token(&login.user, &login.password).await?;
+    let caller = Caller {
+        service: desk.service.section.clone(),
+        address: Some(visit.client()),
+    };
+    let admitted = desk
+        .accounts
+        .token(&login.user, &login.password, &caller)
+        .await?;
     let at = Config::upstream(&desk.service, &admitted.settings);
     visit.enter(Step::Dial);
     let server = desk.upstreams.dial(at).await?;
@@ -217,7 +224,7 @@ async fn admit<D: Dialogue>(
     let mut opened = desk.upstreams.open(dialogue, server, at).await?;
     visit.enter(Step::Authenticate);
     let identity = Identity {
-        user: &admitted.identity,
+        user: admitted.identity(desk.service.protocol),
         token: &admitted.token,
         host: &at.host,
         port: at.port,

@@ -64,6 +64,11 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// Returns the client's address.
+    pub(super) fn client(&self) -> std::net::IpAddr {
+        self.from.ip().to_canonical()
+    }
+
     /// Begins a story and logs the arrival.
     pub(super) fn begin(
         name: &'static str,

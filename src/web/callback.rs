@@ -152,6 +152,15 @@ fn show(outcome: &Outcome) -> Response<Body> {
                     .to_owned(),
             ],
         ),
+        Outcome::Differs { account, signed_in, .. } => page(
+            StatusCode::CONFLICT,
+            "Somebody else signed in",
+            &[format!(
+                "{} signed in for the account {}.",
+                signed_in.short(),
+                Said::from(account.as_str())
+            )],
+        ),
         Outcome::Unknown => page(
             StatusCode::BAD_REQUEST,
             "This sign-in is not known",

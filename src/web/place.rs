@@ -161,6 +161,7 @@ mod tests {
             redirect_uri: redirect.map(Into::into),
             redirect_listen_address: listen.map(Into::into),
             listen: true,
+            code: None,
         })
     }
 

@@ -140,7 +140,7 @@ impl Plan {
         let config = Config::read(path).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
         let launch = Launch {
             config,
-            store: self.dir.path().join("tokens.json"),
+            store: self.dir.path().join("tokens.json").into(),
             external_auth: self.external_auth,
             drain: self.drain,
         };

@@ -178,8 +178,8 @@ async fn a_login_that_outlasts_its_consent_meets_a_new_one() {
 #[tokio::test(start_paused = true)]
 async fn a_consent_without_a_login_waits_in_memory_for_the_first_one() {
     let house = House::new();
-    let pending = house.accounts.begin(USER).unwrap();
-    assert_eq!(house.accounts.begin(USER).unwrap(), pending);
+    let pending = house.accounts.begin(USER).await.unwrap();
+    assert_eq!(house.accounts.begin(USER).await.unwrap(), pending);
     house.fake.grants("one", 3_600, Some("r1"));
     assert!(matches!(
         house.answers("s0", "c").await,
@@ -201,7 +201,7 @@ async fn a_consent_without_a_login_waits_in_memory_for_the_first_one() {
 #[tokio::test(start_paused = true)]
 async fn a_consent_for_a_locked_account_wins_over_what_rests() {
     let house = tokens::authorised("r1", 3_600).await.restart().await;
-    house.accounts.begin(USER).unwrap();
+    house.accounts.begin(USER).await.unwrap();
     house.fake.grants("new", 3_600, Some("r2"));
     house.answers("s1", "c").await;
     assert_eq!(house.log_in(USER, "other").await.unwrap_err(), wrong());
@@ -288,12 +288,12 @@ async fn a_pasted_address_must_be_the_right_one() {
 #[tokio::test(start_paused = true)]
 async fn only_accounts_that_need_consent_can_begin_one() {
     let house = House::new();
-    let refusal = house.accounts.begin("app@example.org").unwrap_err();
+    let refusal = house.accounts.begin("app@example.org").await.unwrap_err();
     assert!(
         refusal.to_string().contains("client_credentials"),
         "{refusal}"
     );
-    assert!(house.accounts.begin("who@example.org").is_err());
+    assert!(house.accounts.begin("who@example.org").await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,7 +304,11 @@ async fn strangers_who_ask_and_leave_shut_nobody_out() {
     house.urls(1).await;
     for n in 0..1_500 {
         tokio::time::advance(Duration::from_millis(1)).await;
-        house.accounts.begin(&format!("u{n}@example.org")).unwrap();
+        house
+            .accounts
+            .begin(&format!("u{n}@example.org"))
+            .await
+            .unwrap();
     }
     let pending = house.accounts.pending().borrow().clone();
     assert_eq!(pending.len(), 1_000);

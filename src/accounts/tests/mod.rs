@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::source::{Asking, Source};
 use super::vault::Cost;
-use super::{AccountState, Accounts, Answer, Setup, locked};
+use super::{AccountState, Accounts, Answer, Caller, Setup, locked};
 use crate::config::{AccountSettings, Config};
 use crate::oauth::{Error, Grant, Question, Tokens};
 use crate::refusal::{NotAdmitted, Refusal};
@@ -47,6 +47,9 @@ impl Source for Fake {
             Grant::Refresh(token) => format!("refresh {}", token.reveal()),
             Grant::ClientCredentials => "client".into(),
             Grant::Password(password) => format!("password {}", password.reveal()),
+            Grant::Device(code) => format!("device {}", code.reveal()),
+            Grant::ServiceAccount => "service".into(),
+            Grant::ManagedIdentity => "machine".into(),
         };
         locked(&self.asked).push(format!("{} {what} {secret}", account.token_url));
         Box::pin(async {
@@ -57,14 +60,19 @@ impl Source for Fake {
         })
     }
 
-    fn question(&self, account: &AccountSettings) -> Result<Question, Error> {
+    fn question<'a>(
+        &'a self,
+        account: &'a AccountSettings,
+        _secret: Option<&'a Secret<String>>,
+    ) -> Asking<'a, Question> {
         let n = self.questions.fetch_add(1, Ordering::SeqCst);
-        Ok(Question {
+        let question = Question {
             url: format!("https://idp.example/auth?state=s{n}"),
             state: format!("s{n}"),
-            verifier: None,
             redirect_uri: account.redirect_uri.clone(),
-        })
+            ..Question::default()
+        };
+        Box::pin(async { Ok(question) })
     }
 }
 
@@ -75,6 +83,7 @@ impl Fake {
             access: AccessToken::parse(access).unwrap(),
             lifetime: Duration::from_secs(life),
             refresh: refresh.map(Secret::from),
+            signed_in: None,
         }));
     }
 
@@ -197,8 +206,11 @@ impl House {
     }
 
     async fn log_in(&self, user: &str, password: &str) -> Result<String, Refusal> {
-        let admitted = self.accounts.token(user, &Password::from(password)).await?;
-        assert_eq!(admitted.identity, user);
+        let admitted = self
+            .accounts
+            .token(user, &Password::from(password), &Caller::OWNER)
+            .await?;
+        assert_eq!(admitted.user, user);
         Ok(admitted.token.reveal().to_owned())
     }
 
@@ -210,7 +222,7 @@ impl House {
             Password::from(password),
         );
         tokio::spawn(async move {
-            let admitted = accounts.token(&user, &password).await?;
+            let admitted = accounts.token(&user, &password, &Caller::OWNER).await?;
             Ok(admitted.token.reveal().to_owned())
         })
     }
@@ -254,7 +266,7 @@ fn config(home: &Path, options: &str, sections: &str) -> Arc<Config> {
 
 fn open(home: &Path, config: Arc<Config>, fake: &Arc<Fake>) -> Result<Arc<Accounts>, String> {
     let setup = Setup {
-        store: home.join("tokens.json"),
+        store: home.join("tokens.json").into(),
         external_auth: false,
     };
     let source: Arc<dyn Source> = Arc::clone(fake) as _;

@@ -60,7 +60,7 @@ async fn a_cached_access_token_is_used_until_it_ends() {
 async fn an_encrypted_client_secret_is_opened_by_the_login_password() {
     let sections = cached(&format!("client_secret_encrypted = {T100K}"));
     let mut house = House::with("", &sections);
-    let refusal = house.accounts.begin(USER).unwrap_err();
+    let refusal = house.accounts.begin(USER).await.unwrap_err();
     assert!(matches!(refusal, Refusal::Misconfigured(_)), "{refusal}");
     for round in 0..2 {
         house.fake.grants("one", 0, None);

@@ -173,7 +173,7 @@ fn verdict(result: Result<Tokens, Error>) -> (Verdict, String) {
         Error::GrantDead(_) => Verdict::Dead,
         Error::Denied(_) => Verdict::Denied,
         Error::Unavailable(_) => Verdict::Unavailable,
-        Error::Misconfigured(why) => panic!("{why}"),
+        other => panic!("{other}"),
     };
     (verdict, error.to_string())
 }

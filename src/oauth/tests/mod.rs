@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::Endpoint;
-use crate::config::{AccountSettings, Cached, GrantKind};
+use crate::config::{AccountSettings, AssertionAlgorithm, Cached, GrantKind};
 use crate::secret::Secret;
 
 /// An account with the authorization code grant whose token endpoint is `token_url`.
@@ -30,6 +30,13 @@ pub(super) fn account(token_url: &str) -> AccountSettings {
         client_id: "the app".into(),
         client_secret: Some(Secret::from("s3&cret")),
         assertion_certificate: None,
+        assertion_algorithm: AssertionAlgorithm::Ps256,
+        assertion_file: None,
+        issuer: None,
+        sign_in_as: None,
+        imap_user: None,
+        pop_user: None,
+        smtp_user: None,
         pkce: true,
         imap_server: None,
         pop_server: None,

@@ -23,6 +23,7 @@ fn consent(account: &str, redirect_uri: &str) -> Pending {
         redirect_uri: Some(redirect_uri.into()),
         redirect_listen_address: Some("127.0.0.1:0".into()),
         listen: true,
+        code: None,
     }
 }
 

@@ -10,33 +10,12 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use super::import;
-use super::locked;
-use super::predecessor::Carried;
-use super::vault::Wrap;
+use super::backend::{All, Backend, Change, Doing, Kept, Lease, Swapped};
+use super::{Record, import};
+use crate::accounts::locked;
 
 /// The most bytes a store may have: some 10,000 accounts with long tokens.
 const MOST: u64 = 256 * 1024 * 1024;
-
-/// What rests in the store for one account.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Record {
-    /// The data key, closed with each of the owner's passwords.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) wraps: Vec<Wrap>,
-    /// What the tokens are for: a digest of provider, application and scope.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) provider: String,
-    /// Which servers the access token is for: a digest.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) servers: String,
-    /// The fields closed with the data key.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) sealed: BTreeMap<String, String>,
-    /// Values from the predecessor's cache file, until a password opens them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) predecessor: Option<Carried>,
-}
 
 /// The file's whole content.
 #[derive(Serialize, Deserialize)]
@@ -45,97 +24,133 @@ struct Content {
     accounts: BTreeMap<String, Record>,
 }
 
-/// The records in memory, and how often they changed.
-#[derive(Debug, Default)]
-struct Records {
-    accounts: BTreeMap<String, Record>,
-    changes: u64,
-}
-
-/// The store of one process.
+/// The store in a file.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct FileStore {
     path: PathBuf,
-    records: Mutex<Records>,
-    /// The change that is known to be on disk; held while writing.
-    written: tokio::sync::Mutex<u64>,
+    records: Mutex<All>,
+    /// Held while writing.
+    writing: Arc<tokio::sync::Mutex<()>>,
     /// Held, never read: it keeps other processes out.
     _lock: File,
 }
 
-impl Store {
+impl FileStore {
     /// Opens the store at `path`, taking it for this process; a cache file of the predecessor is imported.
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
+    pub(super) fn open(path: &Path) -> Result<(Self, All), String> {
         let path = resolve(path)?;
         let lock = take(&path)?;
-        let mut records = Records::default();
+        let mut accounts = BTreeMap::new();
         if let Some(text) = read(&path)? {
             if import::looks_like_ini(&text) {
-                records.accounts = import::read(&path, &text)?;
+                accounts = import::read(&path, &text)?;
                 let kept = import::keep(&path)?;
-                write(&path, &render(&records)?)?;
+                write(&path, &render(&accounts)?)?;
                 tracing::info!(
                     "imported the cached tokens of {} accounts from {}; the old file is kept as {}",
-                    records.accounts.len(),
+                    accounts.len(),
                     path.display(),
                     kept.display()
                 );
             } else {
-                records.accounts = parse(&path, &text)?;
+                accounts = parse(&path, &text)?;
             }
         }
-        Ok(Self {
+        let kept = |record| Kept {
+            record,
+            revision: 1,
+        };
+        let all: All = accounts
+            .into_iter()
+            .map(|(name, record)| (name, kept(record)))
+            .collect();
+        let store = Self {
             path,
-            records: Mutex::new(records),
-            written: tokio::sync::Mutex::new(0),
+            records: Mutex::new(all.clone()),
+            writing: Arc::default(),
             _lock: lock,
+        };
+        Ok((store, all))
+    }
+
+    /// Writes the changes that nobody else was first with.
+    async fn change(&self, changes: Vec<Change>) -> Result<Vec<Swapped>, String> {
+        let writing = Arc::clone(&self.writing).lock_owned().await;
+        let mut next = locked(&self.records).clone();
+        let mut swapped = Vec::new();
+        for change in changes {
+            let now = next.get(&change.account);
+            if now.map_or(0, |kept| kept.revision) != change.expected {
+                swapped.push(Swapped::Conflict(now.cloned()));
+                continue;
+            }
+            let revision = change.expected + 1;
+            next.insert(
+                change.account,
+                Kept {
+                    record: change.record,
+                    revision,
+                },
+            );
+            swapped.push(Swapped::Done(revision));
+        }
+        let accounts = next
+            .iter()
+            .map(|(name, kept)| (name.clone(), kept.record.clone()));
+        let (path, text) = (self.path.clone(), render(&accounts.collect())?);
+        tokio::task::spawn_blocking(move || {
+            let done = write(&path, &text);
+            drop(writing);
+            done
+        })
+        .await
+        .map_err(|_| "writing the store broke off".to_owned())??;
+        *locked(&self.records) = next;
+        Ok(swapped)
+    }
+}
+
+impl Backend for FileStore {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn load(&self) -> Doing<'_, All> {
+        Box::pin(async { Ok(locked(&self.records).clone()) })
+    }
+
+    fn fetch<'a>(&'a self, account: &'a str) -> Doing<'a, Option<Kept>> {
+        Box::pin(async move { Ok(locked(&self.records).get(account).cloned()) })
+    }
+
+    fn revisions(&self) -> Doing<'_, BTreeMap<String, u64>> {
+        Box::pin(async {
+            let records = locked(&self.records);
+            let revision = |(name, kept): (&String, &Kept)| (name.clone(), kept.revision);
+            Ok(records.iter().map(revision).collect())
         })
     }
 
-    /// Returns what rests for `account`.
-    pub(super) fn record(&self, account: &str) -> Option<Record> {
-        locked(&self.records).accounts.get(account).cloned()
+    fn swap(&self, changes: Vec<Change>) -> Doing<'_, Vec<Swapped>> {
+        Box::pin(self.change(changes))
     }
 
-    /// Lists the accounts that something rests for.
-    pub(super) fn names(&self) -> Vec<String> {
-        locked(&self.records).accounts.keys().cloned().collect()
+    fn lease<'a>(&'a self, account: &'a str) -> Doing<'a, Option<Lease>> {
+        Box::pin(async move {
+            Ok(Some(Lease {
+                account: account.to_owned(),
+                holder: String::new(),
+                lock: None,
+            }))
+        })
     }
 
-    /// Puts a record on the shelf; [`Self::flush`] brings it to disk.
-    pub(super) fn put(&self, account: &str, record: Record) {
-        let mut records = locked(&self.records);
-        records.accounts.insert(account.to_owned(), record);
-        records.changes += 1;
-    }
-
-    /// Brings everything that was put before to disk. Goes on even if nobody waits for it any more.
-    pub(super) async fn flush(self: &Arc<Self>) -> Result<(), String> {
-        let store = Arc::clone(self);
-        let writing = tokio::spawn(async move {
-            let mut written = store.written.lock().await;
-            let (changes, text) = {
-                let records = locked(&store.records);
-                if records.changes == *written {
-                    return Ok(());
-                }
-                (records.changes, render(&records)?)
-            };
-            let path = store.path.clone();
-            tokio::task::spawn_blocking(move || write(&path, &text))
-                .await
-                .map_err(|_| "writing the store broke off".to_owned())??;
-            *written = changes;
-            Ok(())
-        });
-        writing
-            .await
-            .map_err(|_| "writing the store broke off".to_owned())?
-    }
-
-    /// Returns whether something on the shelf is not yet known to be on disk.
-    pub(super) async fn is_behind(&self) -> bool {
-        *self.written.lock().await != locked(&self.records).changes
+    fn release(&self, _lease: Lease) -> Doing<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -239,7 +254,7 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Record>, String> {
     Ok(content.accounts)
 }
 
-fn render(records: &Records) -> Result<String, String> {
+fn render(accounts: &BTreeMap<String, Record>) -> Result<String, String> {
     /// The same as `Content`, borrowed.
     #[derive(Serialize)]
     struct View<'a> {
@@ -248,7 +263,7 @@ fn render(records: &Records) -> Result<String, String> {
     }
     let view = View {
         version: 1,
-        accounts: &records.accounts,
+        accounts,
     };
     serde_json::to_string_pretty(&view)
         .map(|text| text + "\n")
@@ -339,6 +354,11 @@ fn tighten(_path: &Path, _about: &fs::Metadata) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::store::{Place, Store};
+
+    fn open(path: &Path) -> Result<Store, String> {
+        Store::open(&Place::from(path))
+    }
 
     fn some(text: &str) -> Record {
         Record {
@@ -351,15 +371,15 @@ mod tests {
     async fn what_was_flushed_is_there_after_a_restart() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("deep/er/tokens.json");
-        let store = Arc::new(Store::open(&path).unwrap());
-        assert!(!store.is_behind().await);
+        let store = Arc::new(open(&path).unwrap());
+        assert!(!store.is_behind());
         store.put("u@example.org", some("one"));
         store.put("u@example.org", some("two"));
-        assert!(store.is_behind().await);
+        assert!(store.is_behind());
         store.flush().await.unwrap();
-        assert!(!store.is_behind().await);
+        assert!(!store.is_behind());
         drop(store);
-        let store = Store::open(&path).unwrap();
+        let store = open(&path).unwrap();
         assert_eq!(store.record("u@example.org").unwrap().provider, "two");
         assert_eq!(store.names(), ["u@example.org"]);
         #[cfg(unix)]
@@ -375,12 +395,12 @@ mod tests {
     async fn pieces_left_by_a_crash_are_no_harm() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("tokens.json");
-        let store = Arc::new(Store::open(&path).unwrap());
+        let store = Arc::new(open(&path).unwrap());
         store.put("u", some("one"));
         store.flush().await.unwrap();
         fs::write(beside(&path, ".tmp"), "{\"version\":1,\"acc").unwrap();
         drop(store);
-        let store = Arc::new(Store::open(&path).unwrap());
+        let store = Arc::new(open(&path).unwrap());
         assert_eq!(store.record("u").unwrap().provider, "one");
         store.put("u", some("two"));
         store.flush().await.unwrap();
@@ -400,12 +420,12 @@ mod tests {
             "[IMAP-1993]\nserver_address = x\n",
         ] {
             fs::write(&path, bad).unwrap();
-            let error = Store::open(&path).unwrap_err();
+            let error = open(&path).unwrap_err();
             assert!(error.contains("tokens.json"), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), bad);
         }
         fs::write(&path, b"\xff\xfe").unwrap();
-        assert!(Store::open(&path).unwrap_err().contains("UTF-8"));
+        assert!(open(&path).unwrap_err().contains("UTF-8"));
     }
 
     #[cfg(unix)]
@@ -416,10 +436,10 @@ mod tests {
         let folder = dir.path().join("folder");
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(Store::open(&folder).unwrap_err().contains("is no file"));
+        assert!(open(&folder).unwrap_err().contains("is no file"));
         let mode = fs::metadata(&folder).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
-        let other = Store::open(Path::new("/dev/null")).unwrap_err();
+        let other = open(Path::new("/dev/null")).unwrap_err();
         assert!(other.contains("is no file"), "{other}");
     }
 
@@ -428,31 +448,31 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("tokens.json");
         fs::write(&path, "\n").unwrap();
-        assert!(Store::open(&path).unwrap().names().is_empty());
+        assert!(open(&path).unwrap().names().is_empty());
     }
 
     #[test]
     fn two_processes_do_not_share_a_store() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("tokens.json");
-        let first = Store::open(&path).unwrap();
-        assert!(Store::open(&path).unwrap_err().contains("in use"));
+        let first = open(&path).unwrap();
+        assert!(open(&path).unwrap_err().contains("in use"));
         drop(first);
-        Store::open(&path).unwrap();
+        open(&path).unwrap();
     }
 
     #[tokio::test]
     async fn a_failing_disk_loses_nothing_and_is_tried_again() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("state/tokens.json");
-        let store = Arc::new(Store::open(&path).unwrap());
+        let store = Arc::new(open(&path).unwrap());
         store.put("u", some("one"));
         store.flush().await.unwrap();
         // Not even root can make a file in a directory that is away.
         fs::rename(home.path().join("state"), home.path().join("away")).unwrap();
         store.put("u", some("two"));
         assert!(store.flush().await.unwrap_err().contains("could not write"));
-        assert!(store.is_behind().await);
+        assert!(store.is_behind());
         fs::rename(home.path().join("away"), home.path().join("state")).unwrap();
         assert!(fs::read_to_string(&path).unwrap().contains("one"));
         store.flush().await.unwrap();
@@ -469,7 +489,7 @@ mod tests {
         fs::set_permissions(&real, fs::Permissions::from_mode(0o644)).unwrap();
         let link = home.path().join("link.json");
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let store = Store::open(&link).unwrap();
+        let (store, _) = FileStore::open(&link).unwrap();
         write(&store.path, "{}").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         let mode = fs::metadata(&real).unwrap().permissions().mode();

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use configparser::ini::{Ini, IniDefault};
 
-use super::predecessor::Carried;
-use super::store::{self, Record};
+use super::{Record, file};
+use crate::accounts::predecessor::Carried;
 
 /// Returns whether a text is an ini file rather than our own JSON.
 pub(super) fn looks_like_ini(text: &str) -> bool {
@@ -28,7 +28,7 @@ pub(super) fn read(path: &Path, text: &str) -> Result<BTreeMap<String, Record>, 
         let at = path.display();
         format!(
             "could not import the cache file {at}: {why}; {}",
-            store::LEFT_ALONE
+            file::LEFT_ALONE
         )
     };
     let mut rules = IniDefault::default();
@@ -91,8 +91,8 @@ pub(super) fn keep(path: &Path) -> Result<PathBuf, String> {
         } else {
             format!(".bak.{n}")
         };
-        let at = store::beside(path, &ending);
-        match store::private(OpenOptions::new().write(true).create_new(true)).open(&at) {
+        let at = file::beside(path, &ending);
+        match file::private(OpenOptions::new().write(true).create_new(true)).open(&at) {
             Ok(mut file) => {
                 file.write_all(&old)
                     .and_then(|()| file.sync_all())
@@ -112,7 +112,7 @@ pub(super) fn keep(path: &Path) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::store::Store;
+    use crate::accounts::store::{Place, Store};
 
     const CACHE: &str = "[u@example.org]\ntoken_salt = AAECAwQFBgcICQoLDA0ODw==\ntoken_iterations = 1200000\naccess_token = gAAAAAa\naccess_token_expiry = 1700003600\nrefresh_token = gAAAAAb\nlast_activity = 1700000000\n\n[Other@Example.org]\nclient_secret_encrypted = gAAAAAc\n\n";
 
@@ -121,9 +121,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("cache.config");
         std::fs::write(&path, CACHE).unwrap();
-        std::fs::write(store::beside(&path, ".bak"), "older").unwrap();
+        std::fs::write(file::beside(&path, ".bak"), "older").unwrap();
         for _ in 0..2 {
-            let store = Store::open(&path).unwrap();
+            let store = Store::open(&Place::from(path.as_path())).unwrap();
             let one = store.record("u@example.org").unwrap().predecessor.unwrap();
             assert_eq!(one.token_iterations, Some(1_200_000));
             assert_eq!(one.access_token_expiry, Some(1_700_003_600));
@@ -131,12 +131,12 @@ mod tests {
             let other = store.record("Other@Example.org").unwrap();
             assert!(other.predecessor.unwrap().client_secret_encrypted.is_some());
         }
-        let read = |ending| std::fs::read_to_string(store::beside(&path, ending)).unwrap();
+        let read = |ending| std::fs::read_to_string(file::beside(&path, ending)).unwrap();
         assert_eq!(
             (read(".bak"), read(".bak.1")),
             ("older".into(), CACHE.into())
         );
-        assert!(!store::beside(&path, ".bak.2").exists());
+        assert!(!file::beside(&path, ".bak.2").exists());
         assert!(read("").starts_with('{'));
     }
 
@@ -146,7 +146,11 @@ mod tests {
         let path = home.path().join("emailproxy.config");
         let text = format!("{CACHE}[IMAP-1993]\nserver_address = x\n");
         std::fs::write(&path, &text).unwrap();
-        assert!(Store::open(&path).unwrap_err().contains("no cache file"));
+        assert!(
+            Store::open(&Place::from(path.as_path()))
+                .unwrap_err()
+                .contains("no cache file")
+        );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 }
