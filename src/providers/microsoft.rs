@@ -2,6 +2,8 @@
 //!
 //! Facts from Microsoft's pages on authenticating IMAP, POP and SMTP by OAuth and on national clouds.
 
+use std::time::Duration;
+
 use super::{Provider, Redirect, Server};
 
 /// What all of Microsoft's clouds share.
@@ -9,6 +11,10 @@ const ENTRA: Provider = Provider {
     tenant: Some("organizations"),
     wants_offline_access: true,
     redirect: Redirect::LoopbackAnyPort,
+    // learn.microsoft.com/entra/identity-platform/refresh-tokens
+    idle_days: Some(90),
+    // For IMAP and POP a delegate gives the shared mailbox's name, for SMTP their own (and `MAIL FROM` the mailbox's).
+    smtp_wants_signed_in_user: true,
     registration: "Entra admin centre, App registrations: add the platform \"Mobile and desktop applications\" (\"Web\" if \
                    you use a client secret) with the redirect URI http://localhost (the port is not compared) and the \
                    delegated permissions IMAP.AccessAsUser.All, POP.AccessAsUser.All, SMTP.Send and offline_access",
@@ -23,10 +29,12 @@ const MICROSOFT_365: Provider = Provider {
     endpoint_hosts: &["login.microsoftonline.com", "login.windows.net"],
     authorize: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
     token: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
+    issuer: Some("https://login.microsoftonline.com/{tenant}/v2.0"),
     device: Some("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode"),
     imap: Some(Server::implicit("outlook.office365.com", 993)),
     pop: Some(Server::implicit("outlook.office365.com", 995)),
     smtp: Some(Server::starttls("smtp.office365.com", 587)),
+    other_servers: &["smtp-legacy.office365.com"],
     scope_imap: "https://outlook.office.com/IMAP.AccessAsUser.All",
     scope_pop: "https://outlook.office.com/POP.AccessAsUser.All",
     scope_smtp: "https://outlook.office.com/SMTP.Send",
@@ -39,6 +47,7 @@ const US_GOVERNMENT: Provider = Provider {
     endpoint_hosts: &["login.microsoftonline.us"],
     authorize: "https://login.microsoftonline.us/{tenant}/oauth2/v2.0/authorize",
     token: "https://login.microsoftonline.us/{tenant}/oauth2/v2.0/token",
+    issuer: Some("https://login.microsoftonline.us/{tenant}/v2.0"),
     device: Some("https://login.microsoftonline.us/{tenant}/oauth2/v2.0/devicecode"),
     scope_imap: "https://outlook.office365.us/IMAP.AccessAsUser.All",
     scope_pop: "https://outlook.office365.us/POP.AccessAsUser.All",
@@ -56,7 +65,26 @@ pub(super) const PROVIDERS: &[Provider] = &[
         aliases: &["outlook.com", "hotmail", "live"],
         tenant: Some("consumers"),
         smtp: Some(Server::starttls("smtp-mail.outlook.com", 587)),
+        other_servers: &["imap-mail.outlook.com", "pop-mail.outlook.com"],
         scope_app_only: None,
+        ..MICROSOFT_365
+    },
+    Provider {
+        name: "microsoft365-hve",
+        title: "Microsoft 365 High Volume Email (internal recipients)",
+        aliases: &["hve"],
+        imap: None,
+        pop: None,
+        smtp: Some(Server::starttls("smtp.hve.mx.microsoft", 587)),
+        other_servers: &["smtp-hve.office365.com"],
+        scope_imap: "",
+        scope_pop: "",
+        scope_smtp: "https://outlook.office.com/Mail.Send",
+        scope_app_only: Some("https://outlook.office.com/.default"),
+        // It answers "Token will expire soon" to tokens that have little left.
+        least_margin: Some(Duration::from_secs(20 * 60)),
+        registration: "Entra admin centre, App registrations: give the application the permission Office 365 Exchange \
+                       Online > Mail.Send, then allow it for the account (Add-HVEAppAccess)",
         ..MICROSOFT_365
     },
     Provider {
@@ -84,6 +112,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         endpoint_hosts: &["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
         authorize: "https://login.partner.microsoftonline.cn/{tenant}/oauth2/v2.0/authorize",
         token: "https://login.partner.microsoftonline.cn/{tenant}/oauth2/v2.0/token",
+        issuer: Some("https://login.partner.microsoftonline.cn/{tenant}/v2.0"),
         device: Some("https://login.partner.microsoftonline.cn/{tenant}/oauth2/v2.0/devicecode"),
         imap: Some(Server::implicit("partner.outlook.cn", 993)),
         pop: Some(Server::implicit("partner.outlook.cn", 995)),

@@ -5,6 +5,8 @@
 mod microsoft;
 mod others;
 
+use std::time::Duration;
+
 /// A mail server of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -62,6 +64,8 @@ pub struct Provider {
     pub authorize: &'static str,
     /// The token endpoint.
     pub token: &'static str,
+    /// The issuer (`OpenID` Connect Discovery, RFC 8414), where the provider is known to publish what it can do.
+    pub issuer: Option<&'static str>,
     /// The device authorization endpoint, where mail scopes may be asked for there.
     pub device: Option<&'static str>,
     /// What stands for `{tenant}` where nobody names one.
@@ -72,6 +76,8 @@ pub struct Provider {
     pub pop: Option<Server>,
     /// Its submission server.
     pub smtp: Option<Server>,
+    /// More names of its mail servers, where the same tokens and habits hold.
+    pub other_servers: &'static [&'static str],
     /// The scope that opens IMAP.
     pub scope_imap: &'static str,
     /// The scope that opens POP; empty where OAuth2 does not open POP.
@@ -90,6 +96,12 @@ pub struct Provider {
     pub needs_secret: bool,
     /// Which redirect addresses it accepts.
     pub redirect: Redirect,
+    /// After how many days a refresh token dies that nobody has used, where that is known.
+    pub idle_days: Option<u32>,
+    /// How long before their end access tokens must be renewed because the servers refuse them earlier than they say.
+    pub least_margin: Option<Duration>,
+    /// Whether submission wants the name of whoever signed in, even for mail of a mailbox shared with them.
+    pub smtp_wants_signed_in_user: bool,
     /// What to know when registering an application there, in one line.
     pub registration: &'static str,
 }
@@ -103,11 +115,13 @@ impl Provider {
         endpoint_hosts: &[],
         authorize: "",
         token: "",
+        issuer: None,
         device: None,
         tenant: None,
         imap: None,
         pop: None,
         smtp: None,
+        other_servers: &[],
         scope_imap: "",
         scope_pop: "",
         scope_smtp: "",
@@ -117,6 +131,9 @@ impl Provider {
         pkce: true,
         needs_secret: false,
         redirect: Redirect::Loopback,
+        idle_days: None,
+        least_margin: None,
+        smtp_wants_signed_in_user: false,
         registration: "",
     };
 
@@ -170,8 +187,9 @@ pub fn by_endpoint(url: &str) -> Option<&'static Provider> {
 pub fn by_server(host: &str) -> Option<&'static Provider> {
     all().find(|provider| {
         let servers = [provider.imap, provider.pop, provider.smtp];
-        let mut servers = servers.iter().flatten();
-        servers.any(|server| server.host.eq_ignore_ascii_case(host))
+        let servers = servers.iter().flatten().map(|server| server.host);
+        let mut names = servers.chain(provider.other_servers.iter().copied());
+        names.any(|name| name.eq_ignore_ascii_case(host))
     })
 }
 
@@ -198,6 +216,28 @@ mod tests {
         assert!(by_endpoint("https://login.microsoftonline.com.example/x").is_none());
         assert!(by_endpoint("not an address").is_none());
         assert_eq!(by_server("SMTP.gmail.com").unwrap().name, "gmail");
+        assert_eq!(by_server("imap.yandex.ru").unwrap().name, "yandex");
+        assert!(by_server("mail.example.org").is_none());
+    }
+
+    #[test]
+    fn habits_are_found_by_endpoint_and_server() {
+        let entra = by_endpoint("https://login.partner.microsoftonline.cn/x/oauth2/token").unwrap();
+        assert_eq!(entra.idle_days, Some(90));
+        let google = by_endpoint("https://oauth2.googleapis.com/token").unwrap();
+        assert_eq!(google.idle_days, Some(180));
+        for (host, signed_in, minutes) in [
+            ("smtp.office365.com", true, None),
+            ("outlook.office365.us", true, None),
+            ("smtp.hve.mx.microsoft", true, Some(20)),
+            ("smtp-hve.office365.com", true, Some(20)),
+            ("smtp.gmail.com", false, None),
+        ] {
+            let provider = by_server(host).unwrap();
+            assert_eq!(provider.smtp_wants_signed_in_user, signed_in, "{host}");
+            let margin = minutes.map(|minutes| Duration::from_secs(minutes * 60));
+            assert_eq!(provider.least_margin, margin, "{host}");
+        }
     }
 
     #[test]
@@ -223,6 +263,7 @@ mod tests {
             for endpoint in [provider.authorize, provider.token]
                 .into_iter()
                 .chain(provider.device)
+                .chain(provider.issuer)
             {
                 let filled = provider.at_tenant(endpoint, None);
                 let url = url::Url::parse(&filled).unwrap();
@@ -233,11 +274,16 @@ mod tests {
                     "{name}: {filled}"
                 );
             }
-            assert_eq!(
-                provider.authorize.contains("{tenant}"),
-                provider.tenant.is_some(),
-                "{name}"
-            );
+            for endpoint in [provider.authorize, provider.token]
+                .into_iter()
+                .chain(provider.issuer)
+            {
+                assert_eq!(
+                    endpoint.contains("{tenant}"),
+                    provider.tenant.is_some(),
+                    "{name}: {endpoint}"
+                );
+            }
             assert!(!provider.title.is_empty(), "{name}");
             assert!(!provider.registration.is_empty(), "{name}");
             assert!(!provider.scope(true, true, true).is_empty(), "{name}");

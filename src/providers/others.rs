@@ -12,9 +12,11 @@ const YAHOO: Provider = Provider {
     endpoint_hosts: &["api.login.yahoo.com"],
     authorize: "https://api.login.yahoo.com/oauth2/request_auth",
     token: "https://api.login.yahoo.com/oauth2/get_token",
+    issuer: Some("https://api.login.yahoo.com"),
     imap: Some(Server::implicit("imap.mail.yahoo.com", 993)),
     pop: Some(Server::implicit("pop.mail.yahoo.com", 995)),
     smtp: Some(Server::implicit("smtp.mail.yahoo.com", 465)),
+    other_servers: &["export.imap.mail.yahoo.com"],
     scope_imap: "mail-w",
     scope_pop: "mail-w",
     scope_smtp: "mail-w",
@@ -37,9 +39,16 @@ pub(super) const PROVIDERS: &[Provider] = &[
         ],
         authorize: "https://accounts.google.com/o/oauth2/v2/auth",
         token: "https://oauth2.googleapis.com/token",
+        issuer: Some("https://accounts.google.com"),
+        // No device endpoint: it gives no mail scopes.
         imap: Some(Server::implicit("imap.gmail.com", 993)),
         pop: Some(Server::implicit("pop.gmail.com", 995)),
         smtp: Some(Server::implicit("smtp.gmail.com", 465)),
+        other_servers: &[
+            "smtp-relay.gmail.com",
+            "imap.googlemail.com",
+            "smtp.googlemail.com",
+        ],
         scope_imap: "https://mail.google.com/",
         scope_pop: "https://mail.google.com/",
         scope_smtp: "https://mail.google.com/",
@@ -47,6 +56,8 @@ pub(super) const PROVIDERS: &[Provider] = &[
         extra_authorize_params: &[("access_type", "offline"), ("prompt", "consent")],
         needs_secret: true,
         redirect: Redirect::LoopbackAnyPort,
+        // Six months, by developers.google.com/identity/protocols/oauth2.
+        idle_days: Some(180),
         registration: "Google Cloud console, Credentials: create an OAuth client ID of type \"Desktop app\" (loopback \
                        redirects need not be entered); publish the consent screen, because refresh tokens of apps in \
                        testing die after 7 days",
@@ -58,6 +69,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         endpoint_hosts: &["api.fastmail.com"],
         authorize: "https://api.fastmail.com/oauth/authorize",
         token: "https://api.fastmail.com/oauth/refresh",
+        issuer: Some("https://api.fastmail.com"),
         imap: Some(Server::implicit("imap.fastmail.com", 993)),
         pop: Some(Server::implicit("pop.fastmail.com", 995)),
         smtp: Some(Server::implicit("smtp.fastmail.com", 465)),
@@ -75,6 +87,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         imap: Some(Server::implicit("imap.mail.att.net", 993)),
         pop: Some(Server::implicit("inbound.att.net", 995)),
         smtp: Some(Server::implicit("smtp.mail.att.net", 465)),
+        other_servers: &["outbound.att.net"],
         ..YAHOO
     },
     Provider {
@@ -84,9 +97,11 @@ pub(super) const PROVIDERS: &[Provider] = &[
         endpoint_hosts: &["api.login.aol.com"],
         authorize: "https://api.login.aol.com/oauth2/request_auth",
         token: "https://api.login.aol.com/oauth2/get_token",
+        issuer: None,
         imap: Some(Server::implicit("imap.aol.com", 993)),
         pop: Some(Server::implicit("pop.aol.com", 995)),
         smtp: Some(Server::implicit("smtp.aol.com", 465)),
+        other_servers: &[],
         ..YAHOO
     },
     Provider {
@@ -97,6 +112,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         token: "https://oauth.yandex.com/token",
         imap: Some(Server::implicit("imap.yandex.com", 993)),
         smtp: Some(Server::implicit("smtp.yandex.com", 465)),
+        other_servers: &["imap.yandex.ru", "smtp.yandex.ru"],
         scope_imap: "mail:imap_full",
         scope_smtp: "mail:smtp",
         registration: "register at oauth.yandex.com with mail:imap_full and mail:smtp; IMAP must also be switched on in \
@@ -127,6 +143,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         endpoint_hosts: &["login.seznam.cz"],
         authorize: "https://login.seznam.cz/api/v1/oauth/auth",
         token: "https://login.seznam.cz/api/v1/oauth/token",
+        issuer: Some("https://login.seznam.cz"),
         imap: Some(Server::implicit("imap.seznam.cz", 993)),
         pop: Some(Server::implicit("pop3.seznam.cz", 995)),
         smtp: Some(Server::implicit("smtp.seznam.cz", 465)),
