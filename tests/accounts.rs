@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use emailproxy::accounts::{Accounts, Caller, Outcome, Setup};
+use emailproxy::accounts::{Accounts, Caller, Outcome, Reach, Setup};
 use emailproxy::config::Config;
 use emailproxy::oauth::Endpoint;
 use emailproxy::refusal::{NotAdmitted, Refusal};
@@ -37,6 +37,7 @@ fn open(home: &Path, provider: &Provider) -> Arc<Accounts> {
         .within(Duration::from_secs(2));
     let setup = Setup {
         store: home.join("tokens.json").into(),
+        reach: Reach::default(),
         external_auth: true,
     };
     Accounts::open(Arc::new(config), endpoint, setup).unwrap()

@@ -20,8 +20,8 @@ use crate::secret::{AccessToken, Password, Secret};
 use consent::Consents;
 use proof::{Prover, Throttle};
 use source::Source;
-pub use store::Place;
 use store::Store;
+pub use store::{Place, Reach};
 use token::Account;
 use vault::Cost;
 
@@ -101,6 +101,8 @@ impl Admitted {
 pub struct Setup {
     /// Where tokens rest.
     pub store: Place,
+    /// How that is reached, where it is a service.
+    pub reach: Reach,
     /// Whether the final address of a consent is pasted by a person (`--external-auth`) rather than heard by us.
     pub external_auth: bool,
 }
@@ -228,7 +230,7 @@ impl Accounts {
         cost: Cost,
     ) -> Result<Arc<Self>, String> {
         Ok(Arc::new(Self {
-            store: Arc::new(Store::open(&setup.store)?),
+            store: Arc::new(Store::open(&setup.store, &setup.reach)?),
             prover: Prover::new(cost)?,
             world: Mutex::new(Arc::new(World { config, source })),
             by_name: Mutex::default(),

@@ -65,9 +65,10 @@ async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
     ));
     let password = ask_password(account)?;
     crate::wire::tls::choose_crypto();
-    let (_, endpoint) = reach_out(&config)?;
+    let (_, endpoint, reach) = reach_out(&config)?;
     let setup = Setup {
         store,
+        reach,
         external_auth: args.external_auth,
     };
     let accounts = Accounts::open(Arc::new(config), endpoint, setup).map_err(|why| anyhow!(why))?;

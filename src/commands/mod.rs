@@ -224,10 +224,10 @@ fn read_config(path: &Path) -> anyhow::Result<Config> {
 /// Returns where tokens are kept: as the command line says, else the file, else `STATE_DIRECTORY`, else beside the file.
 fn store_place(given: Option<&str>, config: &Config) -> anyhow::Result<Place> {
     if let Some(given) = given {
-        return Ok(Place::parse(given));
+        return Place::parse(given).map_err(|why| anyhow::anyhow!("--cache-store: {why}"));
     }
     if let Some(said) = &config.options.cache_store {
-        return Ok(Place::parse(said.reveal()));
+        return Place::parse(said.reveal()).map_err(|why| anyhow::anyhow!("cache_store: {why}"));
     }
     if let Some(state) = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty()) {
         return Ok(Path::new(&state).join("emailproxy.tokens.json").into());

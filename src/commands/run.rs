@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{RunArgs, logging, pasted_lines, read_config, runtime, store_place};
-use crate::accounts::{Accounts, Outcome, Place, Setup};
+use crate::accounts::{Accounts, Outcome, Place, Reach, Setup};
 use crate::config::{Config, LocalTls, Protocol, Service};
 use crate::control::{self, Office, Recent, ServiceState};
 use crate::oauth::Endpoint;
@@ -70,7 +70,7 @@ impl Daemon {
     /// cannot be bound.
     pub fn start(launch: Launch) -> anyhow::Result<Self> {
         tls::choose_crypto();
-        let (upstreams, endpoint) = reach_out(&launch.config)?;
+        let (upstreams, endpoint, reach) = reach_out(&launch.config)?;
         let mut bound = Vec::new();
         for service in &launch.config.services {
             bound.push((
@@ -81,6 +81,7 @@ impl Daemon {
         }
         let setup = Setup {
             store: launch.store.clone(),
+            reach,
             external_auth: launch.external_auth,
         };
         let config = Arc::new(launch.config.clone());
@@ -129,7 +130,7 @@ impl Daemon {
     /// Takes over a new configuration: new services open, removed ones drain, changed ones affect new sessions only.
     /// Where something new cannot be had, nothing changes.
     pub fn reload(&mut self, config: Config) -> anyhow::Result<()> {
-        let (upstreams, endpoint) = reach_out(&config)?;
+        let (upstreams, endpoint, _) = reach_out(&config)?;
         upstreams.remember(&self.upstreams);
         let mut kept = Vec::new();
         let mut opening = Vec::new();
@@ -272,8 +273,8 @@ fn place(service: &Service) -> (Vec<IpAddr>, u16) {
     (service.local_addresses.clone(), service.port)
 }
 
-/// Prepares what leads out of the machine: certificate roots, forward proxy, token endpoint client.
-pub(super) fn reach_out(config: &Config) -> anyhow::Result<(Arc<Upstreams>, Endpoint)> {
+/// Prepares what leads out of the machine: to mail servers, to token endpoints, to a store that is a service.
+pub(super) fn reach_out(config: &Config) -> anyhow::Result<(Arc<Upstreams>, Endpoint, Reach)> {
     let options = &config.options;
     let trust = Trust::new(options.ca_file.as_deref()).map_err(|why| anyhow!(why))?;
     let proxy = options
@@ -284,7 +285,11 @@ pub(super) fn reach_out(config: &Config) -> anyhow::Result<(Arc<Upstreams>, Endp
     let proxy = proxy.map_err(|why| anyhow!("the option `proxy` cannot be used: {why}"))?;
     let endpoint =
         Endpoint::new(trust.client_config(), options.proxy.as_ref()).map_err(|why| anyhow!(why))?;
-    Ok((Arc::new(Upstreams::new(trust, proxy)), endpoint))
+    let reach = Reach {
+        tls: Some(Arc::new(trust.client_config())),
+        proxy: options.proxy.clone(),
+    };
+    Ok((Arc::new(Upstreams::new(trust, proxy)), endpoint, reach))
 }
 
 fn door(service: &Service) -> anyhow::Result<Door> {

@@ -354,10 +354,10 @@ fn tighten(_path: &Path, _about: &fs::Metadata) {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::store::{Place, Store};
+    use crate::accounts::store::{Place, Reach, Store};
 
     fn open(path: &Path) -> Result<Store, String> {
-        Store::open(&Place::from(path))
+        Store::open(&Place::from(path), &Reach::default())
     }
 
     fn some(text: &str) -> Record {

@@ -112,7 +112,7 @@ pub(super) fn keep(path: &Path) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::store::{Place, Store};
+    use crate::accounts::store::{Place, Reach, Store};
 
     const CACHE: &str = "[u@example.org]\ntoken_salt = AAECAwQFBgcICQoLDA0ODw==\ntoken_iterations = 1200000\naccess_token = gAAAAAa\naccess_token_expiry = 1700003600\nrefresh_token = gAAAAAb\nlast_activity = 1700000000\n\n[Other@Example.org]\nclient_secret_encrypted = gAAAAAc\n\n";
 
@@ -123,7 +123,7 @@ mod tests {
         std::fs::write(&path, CACHE).unwrap();
         std::fs::write(file::beside(&path, ".bak"), "older").unwrap();
         for _ in 0..2 {
-            let store = Store::open(&Place::from(path.as_path())).unwrap();
+            let store = Store::open(&Place::from(path.as_path()), &Reach::default()).unwrap();
             let one = store.record("u@example.org").unwrap().predecessor.unwrap();
             assert_eq!(one.token_iterations, Some(1_200_000));
             assert_eq!(one.access_token_expiry, Some(1_700_003_600));
@@ -147,7 +147,7 @@ mod tests {
         let text = format!("{CACHE}[IMAP-1993]\nserver_address = x\n");
         std::fs::write(&path, &text).unwrap();
         assert!(
-            Store::open(&Place::from(path.as_path()))
+            Store::open(&Place::from(path.as_path()), &Reach::default())
                 .unwrap_err()
                 .contains("no cache file")
         );

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::locked;
 use backend::{All, Backend, Change, Kept, Lease, Swapped};
-pub use place::Place;
+pub use place::{Place, Reach};
 pub(super) use record::Record;
 
 pub(super) mod backend;
@@ -50,8 +50,8 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the store at `place`.
-    pub(super) fn open(place: &Place) -> Result<Self, String> {
-        let (backend, all) = place.open()?;
+    pub(super) fn open(place: &Place, reach: &Reach) -> Result<Self, String> {
+        let (backend, all) = place.open(reach)?;
         Ok(Self::with(backend, all))
     }
 

@@ -8,6 +8,15 @@ use super::backend::{All, Backend};
 use super::file;
 use crate::secret::Secret;
 
+/// How a store that is a service is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    /// Whose certificates are believed; without it nothing is reached by TLS.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// The forward proxy for services that speak HTTP, where the file names one.
+    pub proxy: Option<Secret<String>>,
+}
+
 /// Where tokens rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -24,13 +33,13 @@ pub enum Place {
 }
 
 impl Place {
-    /// Reads what `--cache-store` or `cache_store` says.
-    pub fn parse(text: &str) -> Self {
+    /// Reads what `--cache-store` or `cache_store` says. The error is for a person and holds no secret.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let begins = |scheme: &str| {
             let start = text.get(..scheme.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         };
-        if begins("redis://") || begins("rediss://") {
+        Ok(if begins("redis://") || begins("rediss://") {
             Self::Redis(Secret::from(text))
         } else if begins("postgres://") || begins("postgresql://") {
             Self::Postgres(Secret::from(text))
@@ -40,12 +49,15 @@ impl Place {
             Self::Vault(text.get(6..).unwrap_or_default().to_owned())
         } else {
             Self::File(PathBuf::from(text))
-        }
+        })
     }
 
     /// Opens the place. A file is read now; a service is first reached when something is wanted of it, so that it may be
     /// away when the proxy starts.
-    pub(in crate::accounts) fn open(&self) -> Result<(Arc<dyn Backend>, All), String> {
+    pub(in crate::accounts) fn open(
+        &self,
+        _reach: &Reach,
+    ) -> Result<(Arc<dyn Backend>, All), String> {
         match self {
             Self::File(path) => {
                 let (file, all) = file::FileStore::open(path)?;

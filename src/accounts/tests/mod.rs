@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::source::{Asking, Source};
 use super::vault::Cost;
-use super::{AccountState, Accounts, Answer, Caller, Setup, locked};
+use super::{AccountState, Accounts, Answer, Caller, Reach, Setup, locked};
 use crate::config::{AccountSettings, Config};
 use crate::oauth::{Error, Grant, Question, Tokens};
 use crate::refusal::{NotAdmitted, Refusal};
@@ -267,6 +267,7 @@ fn config(home: &Path, options: &str, sections: &str) -> Arc<Config> {
 fn open(home: &Path, config: Arc<Config>, fake: &Arc<Fake>) -> Result<Arc<Accounts>, String> {
     let setup = Setup {
         store: home.join("tokens.json").into(),
+        reach: Reach::default(),
         external_auth: false,
     };
     let source: Arc<dyn Source> = Arc::clone(fake) as _;
