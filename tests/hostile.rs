@@ -219,3 +219,34 @@ async fn three_hundred_silent_clients_keep_nobody_waiting() {
         );
     }
 }
+
+#[tokio::test]
+async fn r07_a_second_login_never_reaches_the_server() {
+    let (provider, proxy) = ready().await;
+    let other = plain_response("other@example.com", "another secret");
+    for (section, second, end) in [
+        (
+            "IMAP-0",
+            format!("y LOGIN other \"another secret\"\r\nz AUTHENTICATE PLAIN {other}\r\n"),
+            "w LOGOUT\r\n",
+        ),
+        (
+            "POP-0",
+            format!("PASS another secret\r\nAUTH PLAIN {other}\r\n"),
+            "QUIT\r\n",
+        ),
+        ("SMTP-0", format!("AUTH PLAIN {other}\r\n"), "QUIT\r\n"),
+    ] {
+        let heard = all_at_once(&proxy, section, login(section) + &second + end).await;
+        let refused = ["y BAD", "-ERR", "50"];
+        let refused = heard
+            .lines()
+            .any(|line| refused.iter().any(|no| line.starts_with(no)));
+        assert!(refused, "{section}: {heard}");
+        let journal = &provider.world.journal;
+        assert!(
+            !journal.holds("another secret") && !journal.holds(&other),
+            "{section}"
+        );
+    }
+}

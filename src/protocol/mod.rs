@@ -10,6 +10,7 @@ use crate::secret::{AccessToken, Password};
 use crate::wire::tls::Trust;
 use crate::wire::{Lost, Wire};
 
+pub mod guard;
 pub mod imap;
 pub mod pop;
 pub mod sasl;
@@ -146,6 +147,9 @@ pub enum Farewell {
 pub trait Dialogue: Send + Sync + Sized + 'static {
     /// The protocol's name, for messages.
     const NAME: &'static str;
+
+    /// How its clients speak after a login.
+    const SPEECH: guard::Speech;
 
     /// Begins with a client of whom nothing is known.
     fn new() -> Self;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::accounts::{Accounts, Caller};
 use crate::config::{Config, Service, Upstream};
+use crate::protocol::guard::Guard;
 use crate::protocol::{Dialogue, Farewell, Heard, Identity, Local, Login, Welcome};
 use crate::refusal::{Fault, Refusal};
 use crate::wire::tls::LocalTls;
@@ -70,9 +71,12 @@ pub async fn serve<D: Dialogue>(client: Wire, desk: &Desk, visit: &mut Visit) ->
         return Ok(());
     };
     visit.enter(Step::Relay);
-    splice(client, server, &mut visit.traffic)
-        .await
-        .map_err(Lost::from)
+    let mut guard = Guard::new(D::SPEECH);
+    let ended = splice(client, server, &mut guard, &mut visit.traffic).await;
+    if guard.held_back {
+        visit.remark("it tried to log in a second time, which the server was not shown");
+    }
+    ended.map_err(Lost::from)
 }
 
 /// Hears a client until it is logged in at its server, and returns both wires; `None` when it left before.

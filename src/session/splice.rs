@@ -1,6 +1,6 @@
 //! Bytes both ways until both sides are done.
 //!
-//! Knows nothing of what the bytes mean and changes none of them. An idle connection holds no buffer: what is read goes
+//! Knows nothing of what the bytes mean and changes none of them; what a client may not say is for the `Guard` to tell. An idle connection holds no buffer: what is read goes
 //! through scratch space of the thread, and only what a slow reader leaves over is kept with the connection.
 
 use std::cell::RefCell;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
+use crate::protocol::guard::Guard;
 use crate::wire::{Io, Wire};
 
 /// How much is moved at once, in bytes.
@@ -46,10 +47,16 @@ pub struct Traffic {
 ///
 /// The end of one direction is passed on, a client's once the server was silent for 1 s; the other then ends after 5 s
 /// without a byte. `traffic` is kept current, so that it is true also when the caller gives up in between.
-pub async fn splice(client: Wire, server: Wire, traffic: &mut Traffic) -> io::Result<()> {
+pub async fn splice(
+    client: Wire,
+    server: Wire,
+    guard: &mut Guard,
+    traffic: &mut Traffic,
+) -> io::Result<()> {
     let (mut client, from_client) = client.into_parts();
     let (mut server, from_server) = server.into_parts();
-    let mut up = Direction::beginning_with(from_client);
+    let mut up = Direction::beginning_with(passing(guard, &from_client));
+    guard.hear(&from_server);
     let mut down = Direction::beginning_with(from_server);
     let mut last = Instant::now();
     let mut linger = pin!(sleep_until(last + FAR));
@@ -57,8 +64,15 @@ pub async fn splice(client: Wire, server: Wire, traffic: &mut Traffic) -> io::Re
     poll_fn(|cx| {
         let before = progress(&up, &down);
         let release = down.ended || (up.ended && hold.as_mut().poll(cx).is_ready());
-        let up_done = up.advance(&mut client, &mut server, release, cx)?;
-        let down_done = down.advance(&mut server, &mut client, true, cx)?;
+        let up_done = up.advance(
+            &mut client,
+            &mut server,
+            &mut Ears::Client(guard),
+            release,
+            cx,
+        )?;
+        let down_done =
+            down.advance(&mut server, &mut client, &mut Ears::Server(guard), true, cx)?;
         *traffic = Traffic {
             sent: up.moved,
             received: down.moved,
@@ -92,6 +106,45 @@ fn progress(up: &Direction, down: &Direction) -> [(u64, bool, bool); 2] {
     [up, down].map(|way| (way.moved, way.ended, way.closed))
 }
 
+/// Who is listened to in a direction.
+enum Ears<'g> {
+    /// The client: not everything it says passes.
+    Client(&'g mut Guard),
+    /// The server: everything does.
+    Server(&'g mut Guard),
+}
+
+impl Ears<'_> {
+    /// Returns how many of these bytes share one fate, and whether they pass.
+    fn next(&mut self, bytes: &[u8]) -> (usize, bool) {
+        match self {
+            Self::Client(guard) => guard.next(bytes),
+            Self::Server(guard) => {
+                guard.hear(bytes);
+                (bytes.len(), true)
+            }
+        }
+    }
+}
+
+/// Returns what passes of a client's words.
+fn passing(guard: &mut Guard, mut rest: &[u8]) -> Vec<u8> {
+    let mut passing = Vec::new();
+    while let Some((here, behind, passes)) = part(rest, guard.next(rest)) {
+        if passes {
+            passing.extend_from_slice(here);
+        }
+        rest = behind;
+    }
+    passing
+}
+
+/// Parts what shares one fate from what is behind it; nothing where nothing is left.
+fn part(rest: &[u8], (count, passes): (usize, bool)) -> Option<(&[u8], &[u8], bool)> {
+    let (here, behind) = rest.split_at_checked(count)?;
+    (!here.is_empty()).then_some((here, behind, passes))
+}
+
 /// One direction of a relay.
 struct Direction {
     kept: Vec<u8>,
@@ -119,10 +172,11 @@ impl Direction {
         &mut self,
         from: &mut Box<dyn Io>,
         to: &mut Box<dyn Io>,
+        ears: &mut Ears<'_>,
         may_close: bool,
         cx: &mut Context<'_>,
     ) -> io::Result<Poll<()>> {
-        match self.try_advance(from, to, may_close, cx) {
+        match self.try_advance(from, to, ears, may_close, cx) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
             Poll::Ready(Err(error)) => Err(error),
@@ -133,6 +187,7 @@ impl Direction {
         &mut self,
         from: &mut Box<dyn Io>,
         to: &mut Box<dyn Io>,
+        ears: &mut Ears<'_>,
         may_close: bool,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
@@ -163,7 +218,7 @@ impl Direction {
                 }
                 return Poll::Ready(Ok(()));
             }
-            if ready!(self.fill(from, to, cx))? == 0 {
+            if ready!(self.fill(from, to, ears, cx))? == 0 {
                 self.ended = true;
             }
         }
@@ -174,6 +229,7 @@ impl Direction {
         &mut self,
         from: &mut Box<dyn Io>,
         to: &mut Box<dyn Io>,
+        ears: &mut Ears<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         SPACE.with_borrow_mut(|space| {
@@ -193,18 +249,24 @@ impl Direction {
             }
             let mut rest = read.filled();
             let count = rest.len();
-            while !rest.is_empty() {
-                match Pin::new(&mut *to).poll_write(cx, rest) {
-                    Poll::Pending => break,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Ready(Ok(written)) => {
-                        self.wrote(written)?;
-                        self.written = 0;
-                        rest = rest.get(written..).unwrap_or_default();
+            while let Some((mut here, behind, passes)) = part(rest, ears.next(rest)) {
+                rest = behind;
+                if !passes {
+                    continue;
+                }
+                while !here.is_empty() && self.kept.is_empty() {
+                    match Pin::new(&mut *to).poll_write(cx, here) {
+                        Poll::Pending => break,
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Ready(Ok(written)) => {
+                            self.wrote(written)?;
+                            self.written = 0;
+                            here = here.get(written..).unwrap_or_default();
+                        }
                     }
                 }
+                self.kept.extend_from_slice(here);
             }
-            self.kept = rest.to_vec();
             Poll::Ready(Ok(count))
         })
     }
@@ -236,6 +298,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::protocol::guard::Speech;
 
     /// A server that says nothing, takes everything, and never lets our end be passed on.
     struct Stuck {
@@ -286,6 +349,7 @@ mod tests {
             let ended = splice(
                 Wire::new(at_client, "client"),
                 Wire::new(at_server, "server"),
+                &mut Guard::new(Speech::Imap),
                 &mut traffic,
             )
             .await;
@@ -388,9 +452,15 @@ mod tests {
         let begun = Instant::now();
         let mut traffic = Traffic::default();
         let server = Wire::new(Stuck { told: 0 }, "server");
-        splice(Wire::new(at_client, "client"), server, &mut traffic)
-            .await
-            .unwrap();
+        let mut guard = Guard::new(Speech::Imap);
+        splice(
+            Wire::new(at_client, "client"),
+            server,
+            &mut guard,
+            &mut traffic,
+        )
+        .await
+        .unwrap();
         assert_eq!(begun.elapsed().as_secs(), 5);
         assert_eq!(traffic.sent, 10);
     }

@@ -3,6 +3,7 @@
 //! This file holds the order of the calls and what is said when a login cannot go through. The two conversations are in
 //! `client` and `server`, their grammar in `command`, `words`, `reply` and `offer`.
 
+use crate::protocol::guard::Speech;
 use crate::protocol::{
     Dialogue, Farewell, Heard, Identity, Local, Login, Opened, StartTls, Welcome,
 };
@@ -27,6 +28,7 @@ pub struct Imap {
 
 impl Dialogue for Imap {
     const NAME: &'static str = "IMAP";
+    const SPEECH: Speech = Speech::Imap;
 
     fn new() -> Self {
         Self::default()

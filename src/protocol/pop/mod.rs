@@ -3,6 +3,7 @@
 //! This file holds the order of the calls and what is said when a login cannot go through. The two conversations are in
 //! `client` and `server`, their grammar in `command` and `offer`.
 
+use crate::protocol::guard::Speech;
 use crate::protocol::{
     Dialogue, Farewell, Heard, Identity, Local, Login, Offer, Opened, StartTls, Welcome,
 };
@@ -27,6 +28,7 @@ pub struct Pop {
 
 impl Dialogue for Pop {
     const NAME: &'static str = "POP";
+    const SPEECH: Speech = Speech::Pop;
 
     fn new() -> Self {
         Self::default()

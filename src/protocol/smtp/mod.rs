@@ -12,6 +12,7 @@ use super::{
     CLIENT_TIME, Dialogue, Farewell, Heard, Identity, Local, Login, MAX_AUTH_LINE, MAX_COMMANDS,
     MAX_LINE, MAX_NONSENSE, Offer, Opened, StartTls, Welcome,
 };
+use crate::protocol::guard::Speech;
 use crate::refusal::Refusal;
 use crate::wire::{Lost, Wire};
 use auth::Told;
@@ -50,6 +51,7 @@ pub struct Smtp {
 
 impl Dialogue for Smtp {
     const NAME: &'static str = "SMTP";
+    const SPEECH: Speech = Speech::Smtp;
 
     fn new() -> Self {
         Self {
