@@ -2,7 +2,7 @@
 
 use oauth2::Scope;
 
-use super::endpoint::{Application, Asking, Replied};
+use super::asking::{Application, Asking, Replied};
 use crate::config::AccountSettings;
 
 /// Asks for an access token in the application's name.

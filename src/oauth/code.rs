@@ -10,7 +10,7 @@ use oauth2::{AuthorizationCode, PkceCodeVerifier, RedirectUrl};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use super::endpoint::{Application, Asking, Replied};
+use super::asking::{Application, Asking, Replied};
 use super::{Error, Question};
 use crate::config::{AccountSettings, GrantKind};
 use crate::providers;

@@ -3,6 +3,7 @@
 //! Knows neither mail nor who asks; a provider's answer is judged here once, in `answer`.
 
 mod answer;
+mod asking;
 mod assertion;
 mod catalogue;
 mod client_credentials;

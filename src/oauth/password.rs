@@ -2,7 +2,7 @@
 
 use oauth2::{ResourceOwnerPassword, ResourceOwnerUsername, Scope};
 
-use super::endpoint::{Application, Asking, Replied};
+use super::asking::{Application, Asking, Replied};
 use crate::config::AccountSettings;
 use crate::secret::Secret;
 

@@ -1,4 +1,4 @@
-//! One bounded form POST, over HTTPS or to this machine.
+//! One bounded request, over HTTPS or to this machine.
 //!
 //! Knows ways and limits; what is sent and what the answer means is for others. Keeps nothing between two requests.
 
@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use oauth2::HttpResponse;
+use oauth2::http::{HeaderName, HeaderValue};
 use url::{Host, Url};
 
 use crate::said::Said;
@@ -17,6 +18,20 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// The longest answer read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
+
+/// What is sent.
+pub(super) struct Request<'a> {
+    /// Where to.
+    pub(super) url: &'a Url,
+    /// The form to post; without one the address is fetched by GET.
+    pub(super) form: Option<&'a Secret<Vec<u8>>>,
+    /// Headers beyond the usual ones.
+    pub(super) headers: &'a [(HeaderName, HeaderValue)],
+    /// Whether a second try is forbidden.
+    pub(super) once: bool,
+    /// Whether it goes past any proxy, wherever it goes to.
+    pub(super) direct: bool,
+}
 
 /// What carries requests.
 #[derive(Clone)]
@@ -70,29 +85,31 @@ impl Post {
         })
     }
 
-    /// Posts a form, once more where the connection was dropped before an answer began.
-    pub(super) async fn form(
-        &self,
-        url: &Url,
-        form: &Secret<Vec<u8>>,
-        once: bool,
-    ) -> Result<HttpResponse, String> {
-        let client = if is_this_machine(url) {
+    /// Sends a request, once more where the connection was dropped before an answer began.
+    pub(super) async fn send(&self, request: &Request<'_>) -> Result<HttpResponse, String> {
+        let client = if request.direct || is_this_machine(request.url) {
             &self.direct
         } else {
             &self.outward
         };
         let send = || {
-            client
-                .post(url.clone())
+            let url = request.url.clone();
+            let sending = match request.form {
+                Some(form) => client
+                    .post(url)
+                    .header("content-type", "application/x-www-form-urlencoded")
+                    .body(form.reveal().clone()),
+                None => client.get(url),
+            };
+            let headers = request.headers.iter().cloned().collect();
+            sending
+                .headers(headers)
                 .header("accept", "application/json")
                 .header("accept-encoding", "identity")
-                .header("content-type", "application/x-www-form-urlencoded")
-                .body(form.reveal().clone())
                 .send()
         };
         let response = match send().await {
-            Err(error) if was_dropped(&error) && !once => send().await,
+            Err(error) if was_dropped(&error) && !request.once => send().await,
             other => other,
         };
         let mut response = response.map_err(|error| explain(&error))?;

@@ -9,7 +9,8 @@ use url::form_urlencoded;
 use crate::secret::Secret;
 
 /// The fields of a token request that anybody may see.
-const OPEN: [&str; 6] = [
+const OPEN: [&str; 7] = [
+    "client_assertion_type",
     "client_id",
     "grant_type",
     "redirect_uri",
@@ -28,29 +29,32 @@ pub(super) struct Quiet(Vec<Secret<String>>);
 impl Quiet {
     /// Learns the secret values from a request's form.
     pub(super) fn of_form(form: &[u8]) -> Self {
-        let mut shapes: Vec<Secret<String>> = Vec::new();
+        let mut quiet = Self::default();
         for (key, value) in form_urlencoded::parse(form) {
-            if OPEN.contains(&key.as_ref()) || value.len() < SHORTEST {
-                continue;
-            }
-            let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
-            let html = value
-                .replace('&', "&amp;")
-                .replace('<', "&lt;")
-                .replace('>', "&gt;")
-                .replace('"', "&quot;");
-            for shape in [
-                encoded.replace('+', "%20"),
-                encoded,
-                html,
-                value.into_owned(),
-            ] {
-                shapes.push(Secret::new(shape));
+            if !OPEN.contains(&key.as_ref()) {
+                quiet.learn(&value);
             }
         }
+        quiet
+    }
+
+    /// Learns a value that went over in another way.
+    pub(super) fn learn(&mut self, value: &str) {
+        if value.len() < SHORTEST {
+            return;
+        }
+        let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        let html = value
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+            .replace('"', "&quot;");
+        for shape in [encoded.replace('+', "%20"), encoded, html, value.to_owned()] {
+            self.0.push(Secret::new(shape));
+        }
         // Longest first, so that no value is left half covered by another that is part of it.
-        shapes.sort_by_key(|shape| std::cmp::Reverse(shape.reveal().len()));
-        Self(shapes)
+        self.0
+            .sort_by_key(|shape| std::cmp::Reverse(shape.reveal().len()));
     }
 
     /// Returns the text with every secret value replaced by `***`.

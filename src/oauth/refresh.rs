@@ -2,7 +2,7 @@
 
 use oauth2::RefreshToken;
 
-use super::endpoint::{Application, Asking, Replied};
+use super::asking::{Application, Asking, Replied};
 use crate::secret::Secret;
 
 /// Asks for a fresh access token.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod endpoint;
+mod proofs;
 mod ways;
 
 use std::net::SocketAddr;

@@ -1,0 +1,268 @@
+//! One token request on its way: how the application proves itself, what goes out, the answer judged.
+//!
+//! Knows no grant: the `oauth2` crate or a grant's own file writes the form. Keeps nothing between two requests.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use oauth2::basic::{BasicClient, BasicRequestTokenError, BasicTokenResponse};
+use oauth2::http::HeaderValue;
+use oauth2::http::header::AUTHORIZATION;
+use oauth2::{
+    AsyncHttpClient, AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest,
+    HttpResponse, RequestTokenError, TokenUrl,
+};
+use url::Url;
+use url::form_urlencoded::{Serializer, byte_serialize};
+
+use super::answer::{self, Asked};
+use super::post::{Post, Request, is_this_machine};
+use super::quiet::Quiet;
+use super::{Error, Tokens};
+use crate::config::AccountSettings;
+use crate::said::Said;
+use crate::secret::Secret;
+
+/// The name of assertions that prove an application (RFC 7523 section 2.2), form-encoded.
+const ASSERTION: &str = "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+                         &client_assertion=";
+
+/// An application registered at a provider, ready to ask its token endpoint.
+pub(super) type Application =
+    BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+
+/// What comes of asking: the crate's answer, or its error around ours.
+pub(super) type Replied = Result<BasicTokenResponse, BasicRequestTokenError<Error>>;
+
+/// How an application shows its secret to the token endpoint (OpenID Connect Core section 9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Auth {
+    /// `client_secret_post`: in the form, as every provider in our table takes it.
+    #[default]
+    Body,
+    /// `client_secret_basic`: in a header (RFC 6749 section 2.3.1), where an endpoint says that it takes nothing else.
+    Basic,
+}
+
+/// What proves the application.
+#[derive(Clone, Debug)]
+pub(super) enum Proof {
+    /// Nothing: a public client, or a grant that carries its proof itself.
+    None,
+    /// A secret.
+    Secret(Secret<String>, Auth),
+    /// A signed assertion: base64url and dots.
+    Assertion(Secret<String>),
+}
+
+/// One request's way to the endpoint.
+pub(super) struct Asking<'e> {
+    pub(super) post: &'e Post,
+    /// How long it may take in all, a second try included.
+    pub(super) whole: Duration,
+    /// What proves the application.
+    pub(super) proof: Proof,
+    /// Whether what is handed in can die.
+    pub(super) mortal: bool,
+    /// Whether a second try is forbidden.
+    pub(super) once: bool,
+}
+
+impl Asking<'_> {
+    /// Builds the application that asks, or says why the settings do not allow it.
+    pub(super) fn application(&self, account: &AccountSettings) -> Result<Application, Error> {
+        let url = token_url(&account.token_url)?;
+        let application = BasicClient::new(ClientId::new(account.client_id.clone()))
+            .set_token_uri(TokenUrl::from_url(url));
+        let Proof::Secret(secret, auth) = &self.proof else {
+            return Ok(application.set_auth_type(AuthType::RequestBody));
+        };
+        let auth = match auth {
+            Auth::Body => AuthType::RequestBody,
+            Auth::Basic => AuthType::BasicAuth,
+        };
+        Ok(application
+            .set_client_secret(ClientSecret::new(secret.reveal().clone()))
+            .set_auth_type(auth))
+    }
+
+    /// Sends what the `oauth2` crate wrote and returns the answer as RFC 6749 wants it.
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
+        let (mut parts, mut form) = request.into_parts();
+        if let Proof::Assertion(assertion) = &self.proof {
+            form.extend_from_slice(ASSERTION.as_bytes());
+            form.extend_from_slice(assertion.reveal().as_bytes());
+        }
+        let quiet = self.quiet(&form);
+        let headers: Vec<_> = parts
+            .headers
+            .remove(AUTHORIZATION)
+            .map(|mut value| {
+                value.set_sensitive(true);
+                (AUTHORIZATION, value)
+            })
+            .into_iter()
+            .collect();
+        let url = Url::parse(&parts.uri.to_string())
+            .map_err(|error| Error::Misconfigured(format!("`token_url` is no address: {error}")))?;
+        let request = Request {
+            url: &url,
+            form: Some(&Secret::new(form)),
+            headers: &headers,
+            once: self.once,
+            direct: false,
+        };
+        let asked = Asked {
+            mortal: self.mortal,
+            quiet,
+        };
+        answer::straighten(&self.send(&request, &asked.quiet).await?, &asked)
+    }
+
+    /// Sends a form that the `oauth2` crate does not know how to write, and returns the good answer it brings.
+    ///
+    /// `client_id` is the application that asks, proven as the endpoint wants it; none where the form proves itself.
+    pub(super) async fn hand_in(
+        &self,
+        url: &Url,
+        client_id: Option<&str>,
+        form: &[(&str, &str)],
+    ) -> Result<HttpResponse, Error> {
+        let mut text = Serializer::new(String::new());
+        text.extend_pairs(form);
+        let mut headers = Vec::new();
+        if let Some(client_id) = client_id {
+            match &self.proof {
+                Proof::Secret(secret, Auth::Basic) => {
+                    headers.push((AUTHORIZATION, basic(client_id, secret)?));
+                }
+                Proof::Secret(secret, Auth::Body) => {
+                    text.append_pair("client_id", client_id)
+                        .append_pair("client_secret", secret.reveal());
+                }
+                Proof::Assertion(_) | Proof::None => {
+                    text.append_pair("client_id", client_id);
+                }
+            }
+        }
+        let mut form = text.finish().into_bytes();
+        if let (Some(_), Proof::Assertion(assertion)) = (client_id, &self.proof) {
+            form.extend_from_slice(ASSERTION.as_bytes());
+            form.extend_from_slice(assertion.reveal().as_bytes());
+        }
+        let quiet = self.quiet(&form);
+        let request = Request {
+            url,
+            form: Some(&Secret::new(form)),
+            headers: &headers,
+            once: self.once,
+            direct: false,
+        };
+        let asked = Asked {
+            mortal: self.mortal,
+            quiet,
+        };
+        answer::straighten(&self.send(&request, &asked.quiet).await?, &asked)
+    }
+
+    /// Returns what must not be repeated of a request.
+    fn quiet(&self, form: &[u8]) -> Quiet {
+        let mut quiet = Quiet::of_form(form);
+        if let Proof::Secret(secret, _) = &self.proof {
+            quiet.learn(secret.reveal());
+        }
+        quiet
+    }
+
+    /// Sends a request and returns whatever answer comes.
+    pub(super) async fn send(
+        &self,
+        request: &Request<'_>,
+        quiet: &Quiet,
+    ) -> Result<HttpResponse, Error> {
+        let url = request.url;
+        let port = url.port().map(|port| format!(":{port}"));
+        let host = url.host_str().unwrap_or_default().to_owned() + &port.unwrap_or_default();
+        let host = Said::new(host);
+        let started = Instant::now();
+        let answer = tokio::time::timeout(self.whole, self.post.send(request)).await;
+        let took = started.elapsed();
+        let answer = answer
+            .unwrap_or_else(|_| Err(format!("no answer within {} s", self.whole.as_secs_f32())));
+        match answer {
+            Ok(answer) => {
+                tracing::debug!(%host, status = answer.status().as_u16(), ?took, "token endpoint answered");
+                Ok(answer)
+            }
+            Err(why) => {
+                tracing::debug!(%host, ?took, "token endpoint did not answer");
+                let why = format!("{host}: {}", quiet.hush(&why));
+                Err(Error::Unavailable(Said::new(why)))
+            }
+        }
+    }
+}
+
+/// Words the header that shows a secret (RFC 6749 section 2.3.1: id and secret are form-encoded first).
+fn basic(client_id: &str, secret: &Secret<String>) -> Result<HeaderValue, Error> {
+    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = Secret::new(format!(
+        "{}:{}",
+        encoded(client_id),
+        encoded(secret.reveal())
+    ));
+    let text = Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair.reveal())));
+    let mut value = HeaderValue::from_str(text.reveal())
+        .map_err(|_| Error::Misconfigured("`client_secret` fits into no header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Reads the tokens from an answer that was straightened.
+pub(super) fn read(answer: &HttpResponse) -> Result<Tokens, Error> {
+    match serde_json::from_slice(answer.body()) {
+        Ok(answer) => answer::tokens(&answer),
+        Err(_) => Err(Error::Unavailable(Said::from(
+            "the answer could not be read: unexpected JSON",
+        ))),
+    }
+}
+
+/// Turns what the crate made of the answer into tokens or our error.
+pub(super) fn take(replied: Replied) -> Result<Tokens, Error> {
+    let kind = match replied {
+        Ok(answer) => return answer::tokens(&answer),
+        Err(RequestTokenError::Request(error)) => return Err(error),
+        // `straighten` lets nothing through that the parser behind would refuse.
+        Err(RequestTokenError::ServerResponse(_)) => "an error in a good answer",
+        Err(RequestTokenError::Parse(..)) => "unexpected JSON",
+        Err(RequestTokenError::Other(_)) => "unexpected form",
+    };
+    let why = format!("the answer could not be read: {kind}");
+    Err(Error::Unavailable(Said::new(why)))
+}
+
+/// Reads a token endpoint's address: secrets go over https, or stay on this machine.
+pub(super) fn token_url(text: &str) -> Result<Url, Error> {
+    let url = Url::parse(text)
+        .map_err(|error| Error::Misconfigured(format!("`token_url` is no address: {error}")))?;
+    let plain_but_here = url.scheme() == "http" && is_this_machine(&url);
+    if url.scheme() != "https" && !plain_but_here {
+        return Err(Error::Misconfigured(format!(
+            "`token_url` begins with {}://, but secrets go over https:// only (or to this machine)",
+            Said::from(url.scheme())
+        )));
+    }
+    Ok(url)
+}
+
+impl<'c> AsyncHttpClient<'c> for Asking<'_> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Error>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.exchange(request))
+    }
+}
