@@ -318,10 +318,10 @@ fn what_an_account_lacks_is_named_with_section_and_line() {
 fn pkce_is_on_unless_switched_off() {
     let url = "permission_url = https://p.example\n";
     for (said, pkce) in [
-        ("", true),
-        ("use_pkce = False\n", false),
-        ("use_pkce = on\n", true),
-        ("use_pkce =\n", true),
+        ("", None),
+        ("use_pkce = False\n", Some(false)),
+        ("use_pkce = on\n", Some(true)),
+        ("use_pkce =\n", None),
     ] {
         let rest = format!("[u@e.org]\n{BASICS}{url}{said}");
         assert_eq!(account(&rest, "u@e.org").pkce, pkce, "{said}");

@@ -318,7 +318,7 @@ fn nothing_is_overwritten_unless_forced_and_comments_stay() {
         ),
         "{new}"
     );
-    assert!(!desk.config().account("a@b.example").unwrap().pkce);
+    assert!(desk.config().account("a@b.example").unwrap().pkce == Some(false));
 
     let again = desk.register(&OFFICE);
     assert!(

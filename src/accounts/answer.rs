@@ -84,6 +84,7 @@ impl Accounts {
             code,
             redirect_uri: consent.question.redirect_uri.clone(),
             verifier: consent.question.verifier.clone(),
+            issuer: answer.issuer,
         };
         let world = self.world();
         let asking = world.source.ask(&consent.settings, secret.as_ref(), &grant);

@@ -215,7 +215,7 @@ fn account(config: &Config, shown: &Shown<'_>, single: bool) -> Value {
     put(
         "pkce",
         draft
-            .map(|draft| draft.grant == GrantKind::AuthorizationCode && draft.pkce)
+            .map(|draft| draft.grant == GrantKind::AuthorizationCode && draft.pkce != Some(false))
             .into(),
     );
     put(
@@ -301,7 +301,7 @@ fn service_line(config: &Config, service: &Service) -> String {
 fn account_lines(config: &Config, shown: &Shown<'_>, single: bool) -> Vec<String> {
     let mut lines = vec![match &shown.settings {
         Ok(settings) => {
-            let pkce = match (settings.grant, settings.pkce) {
+            let pkce = match (settings.grant, settings.pkce != Some(false)) {
                 (GrantKind::AuthorizationCode, true) => ", PKCE",
                 (GrantKind::AuthorizationCode, false) => ", no PKCE",
                 _ => "",

@@ -255,7 +255,7 @@ impl<'a> Chain<'a> {
                 certificate: value::file(certificate.value, config),
                 key: value::file(key.value, config),
             }),
-            pkce: pkce.unwrap_or(true),
+            pkce,
             imap_server: upstream("imap_server"),
             pop_server: upstream("pop_server"),
             smtp_server: upstream("smtp_server"),

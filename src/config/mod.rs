@@ -224,8 +224,9 @@ pub struct AccountSettings {
     pub pop_user: Option<String>,
     /// See `imap_user`.
     pub smtp_user: Option<String>,
-    /// Whether the authorization code grant uses PKCE. False only where the file says so.
-    pub pkce: bool,
+    /// Whether the authorization code grant uses PKCE, where the file says it. Where it does not, PKCE is used unless the
+    /// provider is known not to understand it.
+    pub pkce: Option<bool>,
     /// The account's own servers, where it names them.
     pub imap_server: Option<Upstream>,
     /// See `imap_server`.

@@ -33,7 +33,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// Makes the address where a person gives consent, with fresh state and PKCE verifier.
 pub(super) fn question(account: &AccountSettings) -> Result<Question, Error> {
     let state = random_text::<STATE_BYTES>()?;
-    let verifier = if account.pkce {
+    let verifier = if account.pkce != Some(false) {
         Some(Secret::new(random_text::<VERIFIER_BYTES>()?))
     } else {
         None
@@ -248,7 +248,7 @@ mod tests {
             one.url
                 .contains(&format!("code_challenge={}", challenge(&verifier)))
         );
-        account.pkce = false;
+        account.pkce = Some(false);
         let plain = question(&account).unwrap();
         assert!(plain.verifier.is_none() && !plain.url.contains("code_challenge"));
     }

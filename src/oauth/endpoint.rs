@@ -90,6 +90,7 @@ impl Endpoint {
                 code,
                 redirect_uri,
                 verifier,
+                issuer: _,
             } => {
                 let application = asking.application(account)?;
                 let redirect_uri = redirect_uri.as_deref();

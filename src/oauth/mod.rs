@@ -66,6 +66,8 @@ pub enum Grant {
         redirect_uri: Option<String>,
         /// The PKCE verifier, where PKCE is used.
         verifier: Option<Secret<String>>,
+        /// Who says that the code is theirs (`iss`, RFC 9207): an ID token that comes for it must be theirs too.
+        issuer: Option<String>,
     },
     /// A refresh token.
     Refresh(Secret<String>),

@@ -20,6 +20,7 @@ fn code() -> Grant {
         code: Secret::from("the/code"),
         redirect_uri: Some("http://localhost:8825".into()),
         verifier: Some(Secret::from("the-verifier")),
+        issuer: None,
     }
 }
 

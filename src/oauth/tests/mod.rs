@@ -38,7 +38,7 @@ pub(super) fn account(token_url: &str) -> AccountSettings {
         imap_user: None,
         pop_user: None,
         smtp_user: None,
-        pkce: true,
+        pkce: None,
         imap_server: None,
         pop_server: None,
         smtp_server: None,
