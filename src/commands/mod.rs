@@ -13,6 +13,7 @@ use crate::config::Config;
 mod authorize;
 mod logging;
 mod logs;
+mod process;
 pub mod register;
 pub mod run;
 pub mod show_config;
@@ -144,6 +145,7 @@ struct StatusArgs {
 
 /// Runs the program: reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
+    process::prepare();
     let line = CommandLine::parse();
     let done = match line.command.unwrap_or(Command::Run(line.run)) {
         Command::Run(args) => run::run(&args),

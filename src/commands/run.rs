@@ -13,13 +13,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{RunArgs, logging, pasted_lines, read_config, runtime, store_place};
+use super::{RunArgs, logging, pasted_lines, process, read_config, runtime, store_place};
 use crate::accounts::{Accounts, Outcome, Place, Reach, Setup};
 use crate::config::{Config, LocalTls, Protocol, Service};
 use crate::control::{self, Office, Recent, ServiceState};
 use crate::oauth::Endpoint;
 use crate::protocol::{imap::Imap, pop::Pop, smtp::Smtp};
 use crate::session::listener::{self, Bound};
+use crate::session::seats::Seats;
 use crate::session::upstream::Upstreams;
 use crate::session::{Desk, Door};
 use crate::wire::dial::Proxy;
@@ -48,6 +49,7 @@ pub struct Daemon {
     pub accounts: Arc<Accounts>,
     launch: Launch,
     upstreams: Arc<Upstreams>,
+    seats: Arc<Seats>,
     listening: HashMap<String, Listening>,
     services: watch::Sender<Vec<ServiceState>>,
     callbacks: JoinHandle<()>,
@@ -98,6 +100,7 @@ impl Daemon {
             accounts,
             launch,
             upstreams,
+            seats: Arc::default(),
             listening: HashMap::new(),
             services: watch::channel(Vec::new()).0,
             callbacks,
@@ -222,12 +225,16 @@ impl Daemon {
     fn desk(&self, service: Service, door: Door, stop: watch::Receiver<bool>) -> Desk {
         let servers = self.launch.config.upstreams(&service);
         let (accounts, upstreams) = (Arc::clone(&self.accounts), Arc::clone(&self.upstreams));
+        let options = &self.launch.config.options;
         Desk {
             service,
             door,
             accounts,
             upstreams,
             servers,
+            seats: Arc::clone(&self.seats),
+            most: options.max_connections.min(process::room()),
+            most_per_account: options.max_connections_per_account,
             stop,
         }
     }
@@ -328,6 +335,12 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     if args.local_server_auth && !args.external_auth {
         info!("--local-server-auth changes nothing: the browser's return is heard here by default");
+    }
+    let (asked, room) = (config.options.max_connections, process::room());
+    if room < asked {
+        info!(
+            "the limit of open files leaves room for {room} connections instead of max_connections = {asked}; raise it (LimitNOFILE= in a systemd unit, `ulimit -n`)"
+        );
     }
     let external_auth = args.external_auth && !args.local_server_auth;
     let launch = Launch {

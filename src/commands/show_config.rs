@@ -160,6 +160,8 @@ fn option(config: &Config, key: &str) -> Value {
             .map(|file| file.display().to_string())
             .into(),
         "proxy" => options.proxy.as_ref().map(|_| "***").into(),
+        "max_connections" => options.max_connections.into(),
+        "max_connections_per_account" => options.max_connections_per_account.into(),
         "authorisation_timeout" => options.authorisation_timeout.as_secs().into(),
         _ => Value::Null,
     }

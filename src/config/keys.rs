@@ -17,6 +17,8 @@ pub const OPTION_KEYS: &[&str] = &[
     "cache_store",
     "store_key",
     "first_use_from",
+    "max_connections",
+    "max_connections_per_account",
 ];
 
 /// The keys of service sections.

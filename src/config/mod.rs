@@ -137,6 +137,10 @@ pub struct Options {
     pub store_key: Option<StoreKey>,
     /// From where an account's first password is taken, besides this machine.
     pub first_use_from: Vec<IpNet>,
+    /// How many connections are served at once, over all services. Default 1,000.
+    pub max_connections: usize,
+    /// How many of them may be one account's. Default 100.
+    pub max_connections_per_account: usize,
 }
 
 /// Where the key is that opens every account's data key without a password.

@@ -24,6 +24,8 @@ impl Default for Options {
             cache_store: None,
             store_key: None,
             first_use_from: Vec::new(),
+            max_connections: 1_000,
+            max_connections_per_account: 100,
         }
     }
 }
@@ -54,6 +56,12 @@ pub(super) fn prove(proof: &mut Proof<'_>) -> Options {
         first_use_from: proof
             .read(OPTIONS_SECTION, "first_use_from", value::networks)
             .unwrap_or_default(),
+        max_connections: proof
+            .read(OPTIONS_SECTION, "max_connections", count)
+            .unwrap_or(usual.max_connections),
+        max_connections_per_account: proof
+            .read(OPTIONS_SECTION, "max_connections_per_account", count)
+            .unwrap_or(usual.max_connections_per_account),
     }
 }
 
@@ -72,6 +80,14 @@ fn store_key(text: &str, config: &Path) -> Result<StoreKey, String> {
             value::shown(text)
         )),
     }
+}
+
+/// Reads a number of connections.
+fn count(text: &str) -> Result<usize, String> {
+    ini::whole_number(text)
+        .and_then(|number| usize::try_from(number).ok())
+        .filter(|count| (1..=1_000_000).contains(count))
+        .ok_or_else(|| format!("{} is no number from 1 to 1000000", value::shown(text)))
 }
 
 /// Reads how long a login waits, under either spelling.

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use super::seats::Seat;
 use super::visit::describe;
-use super::{Desk, Visit, serve};
+use super::{Desk, Visit, serve, turn_away};
 use crate::config::{Protocol, Service};
 use crate::protocol::{imap::Imap, pop::Pop, smtp::Smtp};
 use crate::wire::{Wire, dial::keep_alive};
@@ -29,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest wait between two failing accepts.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many clients without a seat are told so at once.
+const TURNED_AWAY: usize = 16;
 
 /// A service's bound sockets, listening.
 #[derive(Debug)]
@@ -140,6 +144,7 @@ async fn accept(
     drain: Duration,
 ) {
     let mut sessions = JoinSet::new();
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
     let mut pause = PAUSE;
     // A sender that is gone means the same as a stop.
     let mut stopped = pin!(async { drop(stop.wait_for(|stopping| *stopping).await) });
@@ -149,7 +154,23 @@ async fn accept(
                 Ok((stream, from)) => {
                     pause = PAUSE;
                     let desk = Arc::clone(&desk.borrow());
-                    sessions.spawn(receive(stream, from, desk));
+                    if let Some(seat) = desk.seats.take(desk.most) {
+                        sessions.spawn(receive(stream, from, desk, Some(seat)));
+                    } else {
+                        if desk.seats.is_worth_saying() {
+                            warn!(
+                                "all {} connections are taken (max_connections, or the limit of open files); new ones are turned away",
+                                desk.most
+                            );
+                        }
+                        // Whoever cannot even be told has to be dropped.
+                        if let Ok(turn) = Arc::clone(&turned_away).try_acquire_owned() {
+                            sessions.spawn(async move {
+                                receive(stream, from, desk, None).await;
+                                drop(turn);
+                            });
+                        }
+                    }
                 }
                 Err(error) => {
                     warn!(%error, "could not accept a connection; trying again (is the limit of open files too low?)");
@@ -185,12 +206,25 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn receive(stream: TcpStream, from: SocketAddr, desk: Arc<Desk>) {
+/// Attends to one connection; without a seat it is only turned away.
+async fn receive(stream: TcpStream, from: SocketAddr, desk: Arc<Desk>, seat: Option<Seat>) {
     let span = info_span!("session", service = desk.service.section, client = %from, account = tracing::field::Empty);
     match desk.service.protocol {
-        Protocol::Imap => attend::<Imap>(stream, from, desk).instrument(span).await,
-        Protocol::Pop => attend::<Pop>(stream, from, desk).instrument(span).await,
-        Protocol::Smtp => attend::<Smtp>(stream, from, desk).instrument(span).await,
+        Protocol::Imap => {
+            attend::<Imap>(stream, from, desk, seat)
+                .instrument(span)
+                .await
+        }
+        Protocol::Pop => {
+            attend::<Pop>(stream, from, desk, seat)
+                .instrument(span)
+                .await
+        }
+        Protocol::Smtp => {
+            attend::<Smtp>(stream, from, desk, seat)
+                .instrument(span)
+                .await
+        }
     }
 }
 
@@ -198,12 +232,24 @@ async fn attend<D: crate::protocol::Dialogue>(
     stream: TcpStream,
     from: SocketAddr,
     desk: Arc<Desk>,
+    seat: Option<Seat>,
 ) {
+    let Some(mut seat) = seat else {
+        let told = turn_away::<D>(Wire::new(stream, from.to_string()), &desk.door).await;
+        debug!(?told, "turned away");
+        return;
+    };
     keep_alive(&stream);
     // The socket has an address as long as it is open; a client that is gone already needs no true one.
     let at = stream.local_addr().unwrap_or(from);
     let mut visit = Visit::begin(D::NAME, at, from, &desk.service);
-    let ended = serve::<D>(Wire::new(stream, from.to_string()), &desk, &mut visit).await;
+    let ended = serve::<D>(
+        Wire::new(stream, from.to_string()),
+        &desk,
+        &mut seat,
+        &mut visit,
+    )
+    .await;
     visit.end(&ended);
 }
 

@@ -17,11 +17,13 @@ use crate::wire::tls::LocalTls;
 use crate::wire::{Lost, Wire};
 
 pub mod listener;
+pub mod seats;
 mod sniff;
 pub mod splice;
 pub mod upstream;
 mod visit;
 
+use seats::{Seat, Seats};
 use splice::splice;
 use upstream::Upstreams;
 pub use visit::{Step, Visit};
@@ -36,6 +38,9 @@ const MAX_FAULTS: usize = 3;
 /// How many logins one connection may try at all.
 const MAX_LOGINS: usize = 20;
 
+/// How long a client may take to hear that there is no seat.
+const TURN_AWAY: Duration = Duration::from_secs(5);
+
 /// What a session of a service needs. A reload makes a new one for new sessions.
 #[derive(Clone, Debug)]
 pub struct Desk {
@@ -49,6 +54,12 @@ pub struct Desk {
     pub upstreams: Arc<Upstreams>,
     /// Every server the service may lead to.
     pub servers: Vec<Upstream>,
+    /// The seats of all services.
+    pub seats: Arc<Seats>,
+    /// How many connections are served at once, over all services.
+    pub most: usize,
+    /// How many of them may be one account's.
+    pub most_per_account: usize,
     /// Becomes true when the proxy goes down.
     pub stop: tokio::sync::watch::Receiver<bool>,
 }
@@ -65,9 +76,14 @@ pub enum Door {
 }
 
 /// Serves one client: hear a login, find its token, log in at the provider, then get out of the way.
-pub async fn serve<D: Dialogue>(client: Wire, desk: &Desk, visit: &mut Visit) -> Result<(), Lost> {
+pub async fn serve<D: Dialogue>(
+    client: Wire,
+    desk: &Desk,
+    seat: &mut Seat,
+    visit: &mut Visit,
+) -> Result<(), Lost> {
     // Boxed: what the dialogue needed is given back before the relay, which may last for days.
-    let Some((client, server)) = Box::pin(receive::<D>(client, desk, visit)).await? else {
+    let Some((client, server)) = Box::pin(receive::<D>(client, desk, seat, visit)).await? else {
         return Ok(());
     };
     visit.enter(Step::Relay);
@@ -83,6 +99,7 @@ pub async fn serve<D: Dialogue>(client: Wire, desk: &Desk, visit: &mut Visit) ->
 async fn receive<D: Dialogue>(
     mut client: Wire,
     desk: &Desk,
+    seat: &mut Seat,
     visit: &mut Visit,
 ) -> Result<Option<(Wire, Wire)>, Lost> {
     let mut starttls = None;
@@ -154,7 +171,7 @@ async fn receive<D: Dialogue>(
         };
         visit.account(&login.user);
         let admitted = tokio::select! {
-            admitted = admit::<D>(&dialogue, &login, desk, visit) => admitted,
+            admitted = admit::<D>(&dialogue, &login, desk, seat, visit) => admitted,
             () = client.gone() => return Err(Lost::Closed),
         };
         match admitted {
@@ -164,6 +181,7 @@ async fn receive<D: Dialogue>(
                 return Ok(Some((client, server)));
             }
             Err(refusal) => {
+                seat.stand_up();
                 visit.refused(&login, &refusal);
                 dialogue.refuse(&mut client, &login, &refusal).await?;
                 if refusal == Refusal::ShuttingDown {
@@ -179,6 +197,15 @@ async fn receive<D: Dialogue>(
         }
     }
     dismiss::<D>(client, Farewell::TooManyLogins).await
+}
+
+/// Shows a client out for whom there is no seat, in the words of the protocol.
+async fn turn_away<D: Dialogue>(mut client: Wire, door: &Door) -> Result<(), Lost> {
+    client.set_deadline(Some(Instant::now() + TURN_AWAY));
+    if let Door::Implicit(tls) = door {
+        client = client.accept_tls(tls).await?;
+    }
+    dismiss::<D>(client, Farewell::Busy).await.map(drop)
 }
 
 /// Shows a client out with a word of farewell.
@@ -210,6 +237,7 @@ async fn admit<D: Dialogue>(
     dialogue: &D,
     login: &Login,
     desk: &Desk,
+    seat: &mut Seat,
     visit: &mut Visit,
 ) -> Result<(Wire, Welcome), Refusal> {
     visit.enter(Step::Token);
@@ -221,6 +249,9 @@ async fn admit<D: Dialogue>(
         .accounts
         .token(&login.user, &login.password, &caller)
         .await?;
+    if !seat.sit_for(&login.user, desk.most_per_account) {
+        return Err(Refusal::Busy);
+    }
     let at = Config::upstream(&desk.service, &admitted.settings);
     visit.enter(Step::Dial);
     let server = desk.upstreams.dial(at).await?;
