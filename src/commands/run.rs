@@ -300,8 +300,12 @@ pub(super) fn reach_out(config: &Config) -> anyhow::Result<(Arc<Upstreams>, Endp
 }
 
 fn door(service: &Service) -> anyhow::Result<Door> {
+    let demands = tls::Demands {
+        client_ca: service.local_client_ca.as_deref(),
+        newest_only: service.local_tls13_only,
+    };
     let read = |at: &crate::config::Certificate| {
-        tls::LocalTls::read(&at.certificate, &at.key)
+        tls::LocalTls::read(&at.certificate, &at.key, demands)
             .map_err(|why| anyhow!("[{}]: {why}", service.section))
     };
     Ok(match &service.local_tls {

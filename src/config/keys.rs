@@ -30,6 +30,8 @@ pub const SERVICE_KEYS: &[&str] = &[
     "local_certificate_path",
     "local_key_path",
     "local_starttls",
+    "local_client_ca_path",
+    "local_tls_minimum",
     "proxy_protocol_from",
 ];
 

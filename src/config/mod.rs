@@ -71,6 +71,10 @@ pub struct Service {
     pub local_address: Option<String>,
     /// TLS towards local clients.
     pub local_tls: LocalTls,
+    /// Authorities whose certificates local clients must show, PEM.
+    pub local_client_ca: Option<PathBuf>,
+    /// Whether local TLS is 1.3 only, rather than 1.2 and 1.3.
+    pub local_tls13_only: bool,
     /// Networks whose connections begin with a PROXY protocol header.
     pub proxy_protocol_from: Vec<IpNet>,
     /// The server it stands for.

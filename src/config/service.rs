@@ -111,6 +111,10 @@ fn one(
             .find(section, "local_address")
             .map(|found| found.value.to_owned()),
         local_tls: local_tls?,
+        local_client_ca: proof.file(section, "local_client_ca_path"),
+        local_tls13_only: proof
+            .read(section, "local_tls_minimum", newest_only)
+            .unwrap_or(false),
         proxy_protocol_from: proof
             .read(section, "proxy_protocol_from", value::networks)
             .unwrap_or_default(),
@@ -120,6 +124,17 @@ fn one(
             starttls,
         },
     };
+    if service.local_tls == LocalTls::None {
+        for key in ["local_client_ca_path", "local_tls_minimum"] {
+            // What stands in DEFAULT is meant for the services that have TLS.
+            if let Some(found) = proof.ini.own(section, key) {
+                proof.complain(
+                    found.line,
+                    format!("{key} needs local_certificate_path and local_key_path"),
+                );
+            }
+        }
+    }
     look_twice(proof, &service);
     Some(service)
 }
@@ -160,6 +175,18 @@ fn local_tls(proof: &mut Proof<'_>, section: &str) -> Option<LocalTls> {
         format!("[{section}] also needs {missing}; both may name the same file"),
     );
     None
+}
+
+/// Reads the oldest version of local TLS: `1.2` or `1.3`.
+fn newest_only(text: &str) -> Result<bool, String> {
+    match text.trim_start_matches("TLS").trim_start_matches('v') {
+        "1.2" => Ok(false),
+        "1.3" => Ok(true),
+        _ => Err(format!(
+            "{} is neither 1.2 nor 1.3; TLS older than 1.2 is not spoken, a TLS terminator in front can do that",
+            value::shown(text)
+        )),
+    }
 }
 
 /// Warns of settings that work but are seldom meant.

@@ -6,9 +6,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -72,9 +76,18 @@ impl Trust {
     }
 }
 
+/// What a service demands of local clients beyond TLS 1.2.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Demands<'a> {
+    /// A certificate signed by one of the authorities in this PEM file.
+    pub client_ca: Option<&'a Path>,
+    /// TLS 1.3.
+    pub newest_only: bool,
+}
+
 impl LocalTls {
     /// Reads a certificate chain and its key from PEM files.
-    pub fn read(certificate: &Path, key: &Path) -> Result<Self, String> {
+    pub fn read(certificate: &Path, key: &Path, demands: Demands<'_>) -> Result<Self, String> {
         let chain = read_certificates(certificate)?;
         let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
             format!(
@@ -83,18 +96,25 @@ impl LocalTls {
             )
         })?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?
-            .with_no_client_auth()
-            .with_single_cert(chain, private)
-            .map_err(|error| {
-                format!(
-                    "{} and {} do not go together: {error}",
-                    certificate.display(),
-                    key.display()
-                )
-            })?;
+        let versions: &[&SupportedProtocolVersion] = if demands.newest_only {
+            &[&TLS13]
+        } else {
+            rustls::ALL_VERSIONS
+        };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        let builder = match demands.client_ca {
+            Some(file) => builder.with_client_cert_verifier(clients_of(file, provider)?),
+            None => builder.with_no_client_auth(),
+        };
+        let config = builder.with_single_cert(chain, private).map_err(|error| {
+            format!(
+                "{} and {} do not go together: {error}",
+                certificate.display(),
+                key.display()
+            )
+        })?;
         Ok(Self {
             config: Arc::new(config),
         })
@@ -103,6 +123,25 @@ impl LocalTls {
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.config))
     }
+}
+
+/// Believes the clients whose certificates were signed by the authorities in a PEM file, and no others.
+fn clients_of(
+    file: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(file)? {
+        roots.add(certificate).map_err(|error| {
+            format!(
+                "{} holds no authority's certificate: {error}",
+                file.display()
+            )
+        })?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| format!("{} cannot be used for clients: {error}", file.display()))
 }
 
 /// Reads the name a certificate must carry: a DNS name or an IP address, as configured.

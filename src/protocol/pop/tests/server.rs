@@ -10,7 +10,7 @@ use super::*;
 use crate::protocol::MAX_REPLY_LINES;
 use crate::protocol::transcript::{Remote, WIDTHS};
 use crate::secret::AccessToken;
-use crate::wire::tls::{LocalTls, Trust};
+use crate::wire::tls::{Demands, LocalTls, Trust};
 
 /// `user=u@x`, the token `tok` and XOAUTH2's separators, in base64.
 const XOAUTH2: &str = "dXNlcj11QHgBYXV0aD1CZWFyZXIgdG9rAQE=";
@@ -228,7 +228,7 @@ fn certificate() -> (tempfile::TempDir, LocalTls, Trust) {
     let (cert, key) = (place.path().join("cert"), place.path().join("key"));
     fs::write(&cert, made.cert.pem()).unwrap();
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let tls = LocalTls::read(&cert, &key).unwrap();
+    let tls = LocalTls::read(&cert, &key, Demands::default()).unwrap();
     let trust = Trust::new(Some(&cert)).unwrap();
     (place, tls, trust)
 }

@@ -9,7 +9,7 @@ use crate::protocol::smtp::Smtp;
 use crate::protocol::{Dialogue as _, Opened, StartTls};
 use crate::refusal::Refusal;
 use crate::wire::Wire;
-use crate::wire::tls::{LocalTls, Trust};
+use crate::wire::tls::{Demands, LocalTls, Trust};
 
 const PEER: &str = "mail.example:587";
 
@@ -155,7 +155,7 @@ fn certificate(place: &Path) -> (LocalTls, Trust) {
     std::fs::write(path("leaf.pem"), leaf.pem()).unwrap();
     std::fs::write(path("key.pem"), key.serialize_pem()).unwrap();
     (
-        LocalTls::read(&path("leaf.pem"), &path("key.pem")).unwrap(),
+        LocalTls::read(&path("leaf.pem"), &path("key.pem"), Demands::default()).unwrap(),
         Trust::new(Some(&path("ca.pem"))).unwrap(),
     )
 }
