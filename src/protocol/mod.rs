@@ -22,7 +22,7 @@ pub(crate) mod transcript;
 pub const CLIENT_TIME: Duration = Duration::from_secs(60);
 
 /// How long a server may take for its greeting and for each reply before login.
-pub const SERVER_TIME: Duration = Duration::from_secs(30);
+pub const SERVER_TIME: Duration = Duration::from_secs(10);
 
 /// The longest line of a client before login, in bytes; AUTH lines may take [`MAX_AUTH_LINE`].
 pub const MAX_LINE: usize = 8 * 1024;

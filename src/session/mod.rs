@@ -30,7 +30,7 @@ pub use visit::{Step, Visit};
 
 /// How long a client may take from connecting, or from its last refused login, to a complete login. Our own waiting for
 /// consent does not count.
-const LOGIN_TIME: Duration = Duration::from_secs(180);
+const LOGIN_TIME: Duration = Duration::from_secs(60);
 
 /// How many logins one connection may try before it is shown out; a provider's trouble does not count.
 const MAX_FAULTS: usize = 3;
