@@ -4,7 +4,7 @@
 //! is meant clearly is straightened here, so that the parser behind sees only what section 5.1 allows. Pure functions;
 //! knows nothing of connections.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oauth2::basic::BasicTokenResponse;
 use oauth2::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
@@ -153,10 +153,7 @@ fn strict(object: &Map<String, Value>) -> Result<HttpResponse, Error> {
     let mut clean = Map::new();
     clean.insert("access_token".into(), access.into());
     clean.insert("token_type".into(), "bearer".into());
-    clean.insert(
-        "expires_in".into(),
-        lifetime(object.get("expires_in")).into(),
-    );
+    clean.insert("expires_in".into(), lifetime(object).into());
     if let Some(refresh) = text("refresh_token") {
         clean.insert("refresh_token".into(), refresh.into());
     }
@@ -166,13 +163,17 @@ fn strict(object: &Map<String, Value>) -> Result<HttpResponse, Error> {
     Ok(answer)
 }
 
-/// Reads a lifetime in seconds from a number or a text of one.
-fn lifetime(value: Option<&Value>) -> u64 {
-    let seconds = match value {
+/// Reads a lifetime in seconds: `expires_in`, or `expires_on` (Unix time) where an endpoint of Azure sends that alone.
+fn lifetime(object: &Map<String, Value>) -> u64 {
+    let number = |key: &str| match object.get(key) {
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
         _ => None,
     };
+    let seconds = number("expires_in").or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some(number("expires_on")? - now.as_secs_f64())
+    });
     let seconds = seconds.filter(|s| !s.is_nan()).unwrap_or(USUAL_LIFETIME);
     #[expect(
         clippy::cast_possible_truncation,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use oauth2::basic::{BasicClient, BasicRequestTokenError, BasicTokenResponse};
-use oauth2::http::HeaderValue;
 use oauth2::http::header::AUTHORIZATION;
+use oauth2::http::{HeaderName, HeaderValue};
 use oauth2::{
     AsyncHttpClient, AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest,
     HttpResponse, RequestTokenError, TokenUrl,
@@ -35,6 +35,9 @@ pub(super) type Application =
 
 /// What comes of asking: the crate's answer, or its error around ours.
 pub(super) type Replied = Result<BasicTokenResponse, BasicRequestTokenError<Error>>;
+
+/// A form and the headers that go with it.
+type Worded = (Secret<Vec<u8>>, Vec<(HeaderName, HeaderValue)>);
 
 /// How an application shows its secret to the token endpoint (OpenID Connect Core section 9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,21 +133,37 @@ impl Asking<'_> {
         client_id: Option<&str>,
         form: &[(&str, &str)],
     ) -> Result<HttpResponse, Error> {
+        let (form, headers) = self.word(client_id, form)?;
+        let request = Request {
+            url,
+            form: Some(&form),
+            headers: &headers,
+            once: self.once,
+            direct: false,
+        };
+        let asked = Asked {
+            mortal: self.mortal,
+            quiet: self.quiet(form.reveal()),
+        };
+        answer::straighten(&self.send(&request, &asked.quiet).await?, &asked)
+    }
+
+    /// Writes a form, with what proves the application in it or in a header beside it.
+    fn word(&self, client_id: Option<&str>, form: &[(&str, &str)]) -> Result<Worded, Error> {
         let mut text = Serializer::new(String::new());
         text.extend_pairs(form);
         let mut headers = Vec::new();
-        if let Some(client_id) = client_id {
-            match &self.proof {
-                Proof::Secret(secret, Auth::Basic) => {
-                    headers.push((AUTHORIZATION, basic(client_id, secret)?));
-                }
-                Proof::Secret(secret, Auth::Body) => {
-                    text.append_pair("client_id", client_id)
-                        .append_pair("client_secret", secret.reveal());
-                }
-                Proof::Assertion(_) | Proof::None => {
-                    text.append_pair("client_id", client_id);
-                }
+        match (client_id, &self.proof) {
+            (None, _) => {}
+            (Some(client_id), Proof::Secret(secret, Auth::Basic)) => {
+                headers.push((AUTHORIZATION, basic(client_id, secret)?));
+            }
+            (Some(client_id), Proof::Secret(secret, Auth::Body)) => {
+                text.append_pair("client_id", client_id)
+                    .append_pair("client_secret", secret.reveal());
+            }
+            (Some(client_id), Proof::Assertion(_) | Proof::None) => {
+                text.append_pair("client_id", client_id);
             }
         }
         let mut form = text.finish().into_bytes();
@@ -152,19 +171,7 @@ impl Asking<'_> {
             form.extend_from_slice(ASSERTION.as_bytes());
             form.extend_from_slice(assertion.reveal().as_bytes());
         }
-        let quiet = self.quiet(&form);
-        let request = Request {
-            url,
-            form: Some(&Secret::new(form)),
-            headers: &headers,
-            once: self.once,
-            direct: false,
-        };
-        let asked = Asked {
-            mortal: self.mortal,
-            quiet,
-        };
-        answer::straighten(&self.send(&request, &asked.quiet).await?, &asked)
+        Ok((Secret::new(form), headers))
     }
 
     /// Returns what must not be repeated of a request.

@@ -118,11 +118,18 @@ pub(super) fn advice(error: &str, description: &str) -> Option<&'static str> {
         "invalid_grant" if says("expired or revoked") => {
             "sign in again; at Google, if this comes back every 7 days, the consent screen is still in Testing: publish it"
         }
+        "invalid_grant" if says("Invalid email or User ID") => {
+            "the organisation has no user of this name: check the account's name, or name the user in `sign_in_as`"
+        }
+        "invalid_grant" if says("reasonable timeframe") => "this machine's clock is wrong: set it",
         "invalid_grant" if says("invalid_rapt") => {
             "the organisation's session length has passed: sign in again, or ask the administrator to trust the application"
         }
         "invalid_client" | "deleted_client" | "disabled_client" => {
             "check `client_id` and `client_secret`"
+        }
+        "unauthorized_client" if says("access tokens using this method") => {
+            "in Google's Admin console, allow the service account's client id exactly these scopes (domain-wide delegation)"
         }
         "unauthorized_client" => {
             "check `client_id`, and that the application may use this grant and these scopes"

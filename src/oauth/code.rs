@@ -162,7 +162,7 @@ fn challenge(verifier: &Secret<String>) -> String {
 }
 
 /// Makes a text nobody can guess from `N` random bytes.
-fn random_text<const N: usize>() -> Result<String, Error> {
+pub(super) fn random_text<const N: usize>() -> Result<String, Error> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| Error::Misconfigured("the system gives no random numbers".to_owned()))?;

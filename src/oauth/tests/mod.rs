@@ -1,8 +1,12 @@
 //! What the tests of this room share: an account, and a token endpoint that answers as told.
 
 mod answers;
+mod assertions;
 mod endpoint;
+mod keys;
+mod managed_identities;
 mod proofs;
+mod service_accounts;
 mod ways;
 
 use std::net::SocketAddr;
