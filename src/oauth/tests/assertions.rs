@@ -57,6 +57,7 @@ fn every_grant() -> [Grant; 4] {
             code: Secret::from("code"),
             redirect_uri: None,
             verifier: None,
+            issuer: None,
         },
     ]
 }
