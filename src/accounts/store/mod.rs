@@ -11,11 +11,23 @@ use backend::{All, Backend, Change, Kept, Lease, Swapped};
 pub use place::{Place, Reach};
 pub(super) use record::Record;
 
+#[cfg(any(feature = "redis", feature = "postgres"))]
+mod address;
 pub(super) mod backend;
+#[cfg(any(feature = "redis", feature = "postgres"))]
+mod contact;
+#[cfg(all(test, feature = "redis", feature = "postgres"))]
+mod contract;
 mod file;
 mod import;
+#[cfg(any(feature = "redis", feature = "postgres"))]
+mod line;
 mod place;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 
 /// One record in memory.
 #[derive(Debug, Default)]
