@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::access::Access;
-use super::lock::{Lock, Look, Pass, Verdict};
+use super::lock::{Look, Pass, Verdict};
 use super::proof::Mark;
 use super::source::refusal;
 use super::store::Record;
+use super::terms::Terms;
 use super::token::{Account, State, as_text};
-use super::vault::{self, DataKey, Wrap};
+use super::vault::{self, DataKey, Derived, Wrap};
 use super::{Accounts, Caller, predecessor};
 use crate::config::{Cached, GrantKind};
 use crate::oauth::{Error, Grant};
@@ -27,11 +28,10 @@ const CHALLENGE: Duration = Duration::from_secs(30);
 /// What a password opened of our own store.
 struct Unlocked {
     key: DataKey,
+    /// The wraps it opened.
+    opened: Vec<String>,
     client_secret: Option<Secret<String>>,
 }
-
-/// A fresh data key and its first wrap.
-type Lockable = Result<(DataKey, Wrap), &'static str>;
 
 impl Accounts {
     /// Proves a password; equal ones share one slow check, and one proven before is known at once.
@@ -39,32 +39,48 @@ impl Accounts {
         self: &Arc<Self>,
         account: &Arc<Account>,
         password: &Password,
-        _caller: &Caller,
+        caller: &Caller,
     ) -> Result<Pass, Refusal> {
         let mark = self.prover.mark(&account.name, password);
         for _ in 0..8 {
-            let look = account.state().look(mark)?;
+            if let Some(refusal) = self.keep_stranger_out(account, password, caller).await {
+                return Err(refusal);
+            }
+            let look = account.state().look(mark, caller)?;
             let check = match look {
                 Look::Right(pass) => return Ok(pass),
-                Look::Wrong => return Err(self.wrong(&account.name).await),
+                Look::Wrong => return self.wrong(account, password, mark, caller).await,
                 Look::Second => {
                     tracing::info!(
                         "another login to account {} waits with another password; that one counts until it ends",
                         Said::new(&account.name)
                     );
-                    return Err(self.wrong(&account.name).await);
+                    return Err(self.refuse(&account.name, "a second password").await);
+                }
+                Look::Elsewhere(name) => {
+                    let what = format!(
+                        "the password `{}` is not for {} from there",
+                        Said::new(&name),
+                        Said::new(&caller.service)
+                    );
+                    return Err(self.refuse(&account.name, &what).await);
                 }
                 Look::Check(check) => check,
             };
-            let examine = || Box::pin(self.examine(account, password, mark));
+            let examine = || Box::pin(self.examine(account, password, mark, caller));
             let verdict = check.get_or_init(examine).await.clone();
             account.state().checked(&check);
             match verdict {
+                // What it is good for is seen at the next look; the pass is held until then.
                 Verdict::Pass(pass) => {
-                    self.throttle.passed(&account.name);
-                    return Ok(pass);
+                    let look = account.state().look(mark, caller)?;
+                    drop(pass);
+                    if let Look::Right(pass) = look {
+                        self.throttle.passed(&account.name);
+                        return Ok(pass);
+                    }
                 }
-                Verdict::Wrong => return Err(self.wrong(&account.name).await),
+                Verdict::Wrong => return self.wrong(account, password, mark, caller).await,
                 Verdict::Refused(refusal) => return Err(refusal),
                 Verdict::Again => {}
             }
@@ -72,26 +88,31 @@ impl Accounts {
         Err(Refusal::Busy)
     }
 
-    /// Counts a wrong password and holds the answer back for longer each time.
-    async fn wrong(&self, name: &str) -> Refusal {
+    /// Answers a wrong password: with a no, or by asking for consent to it where the owner wants that.
+    async fn wrong(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        password: &Password,
+        mark: Mark,
+        caller: &Caller,
+    ) -> Result<Pass, Refusal> {
+        let challenged = self.challenge(account, password, mark, caller).await?;
+        match challenged {
+            Some(pass) => Ok(pass),
+            None => Err(self.refuse(&account.name, "wrong password").await),
+        }
+    }
+
+    /// Counts a password that does not let its login in, and holds the answer back for longer each time.
+    ///
+    /// The client is told the same whatever was wrong with it; `what` is for the log.
+    pub(super) async fn refuse(&self, name: &str, what: &str) -> Refusal {
         let wait = self.throttle.failed(name);
         tracing::info!(
-            "wrong password for account {}; its tokens are left as they are (answering after {} s)",
+            "{what} for account {}; its tokens are left as they are (answering after {} s)",
             Said::new(name),
             wait.as_secs()
         );
-        if self
-            .world()
-            .config
-            .options
-            .delete_account_token_on_password_error
-        {
-            self.say_nothing_is_deleted.call_once(|| {
-                tracing::info!(
-                    "delete_account_token_on_password_error has no effect here: a wrong password never deletes a token"
-                );
-            });
-        }
         tokio::time::sleep(wait).await;
         Refusal::NotAdmitted(NotAdmitted::WrongPassword)
     }
@@ -102,6 +123,7 @@ impl Accounts {
         account: &Arc<Account>,
         password: &Password,
         mark: Mark,
+        caller: &Caller,
     ) -> Verdict {
         let record = self.store.record(&account.name);
         let cached = {
@@ -110,7 +132,7 @@ impl Accounts {
             predecessor::overlay(&state.settings.cached, imported)
         };
         let outcome = match record {
-            Some(record) if !record.wraps.is_empty() => {
+            Some(record) if record.wraps.iter().any(Wrap::is_by_password) => {
                 self.examine_own(account, password, mark, record, cached)
                     .await
             }
@@ -118,7 +140,7 @@ impl Accounts {
                 self.examine_predecessor(account, password, mark, cached)
                     .await
             }
-            _ => self.examine_first(account, password, mark).await,
+            _ => self.examine_first(account, password, mark, caller).await,
         };
         outcome.unwrap_or_else(Verdict::Refused)
     }
@@ -137,7 +159,7 @@ impl Accounts {
         let sealed_secret = record.sealed.get("client_secret").cloned();
         let source = cached.client_secret_encrypted.clone();
         let unlocked = self.prover.slowly(move |_| {
-            let key = vault::unwrap(&wraps, &name, &key_of)?;
+            let (key, opened) = vault::unwrap(&wraps, &name, &key_of)?;
             let known = sealed_secret.and_then(|sealed| key.open(&name, "client_secret", &sealed));
             let known = known.is_some_and(|plain| {
                 let pair = serde_json::from_slice::<(String, String)>(plain.reveal());
@@ -146,7 +168,11 @@ impl Accounts {
             let client_secret = (needs_secret && !known)
                 .then(|| predecessor::open_client_secret(&cached, &key_of))
                 .flatten();
-            Some(Unlocked { key, client_secret })
+            Some(Unlocked {
+                key,
+                opened,
+                client_secret,
+            })
         });
         let Some(unlocked) = unlocked.await? else {
             let allowed = self
@@ -175,12 +201,12 @@ impl Accounts {
                 return Ok(Verdict::Again);
             };
             // Another password of the account may have come first; the tokens at hand are newer then.
-            let opened_before = matches!(state.lock, Lock::Open { .. });
-            state.unlock(mark, unlocked.key, record.wraps.clone());
+            let opened_before = state.is_unlocked();
+            state.unlock(mark, unlocked.key, record.wraps.clone(), unlocked.opened);
             if !opened_before {
-                open_tokens(account, state, &record);
+                state.bring_in(&record);
             }
-            let mut put = state.loose;
+            let mut put = state.loose || self.owes_store_wrap(account, state);
             if let (Some(secret), Some(source)) = (
                 unlocked.client_secret,
                 &state.settings.cached.client_secret_encrypted,
@@ -220,10 +246,11 @@ impl Accounts {
         {
             let mut guard = account.state();
             let state = &mut *guard;
-            if matches!(state.lock, Lock::Open { .. }) {
+            if state.wraps().iter().any(Wrap::is_by_password) {
                 return Ok(Verdict::Again);
             }
-            state.unlock(mark, key, vec![wrap]);
+            let by = vec![wrap.id().to_owned()];
+            state.unlock(mark, key, vec![wrap], by);
             if let Some(secret) = opened.client_secret {
                 // Where the configuration does not have it, the store has to keep it for good.
                 let source = cached.client_secret_encrypted.unwrap_or_default();
@@ -259,15 +286,33 @@ impl Accounts {
         account: &Arc<Account>,
         password: &Password,
         mark: Mark,
+        caller: &Caller,
     ) -> Result<Verdict, Refusal> {
-        let (name, key_of) = (account.name.clone(), password.clone());
-        let lockable = self
-            .prover
-            .slowly(move |cost| lockable(&name, &key_of, cost))
-            .await?;
-        let (key, wrap) = lockable.map_err(|why| Refusal::Misconfigured(why.into()))?;
-        let pass = account.state().claim(mark, key, wrap);
+        if !self.may_be_first(caller) {
+            return Ok(Verdict::Again);
+        }
+        let derived = self.derived(account, password).await?;
+        let pass = account.state().claim(mark, derived);
         Ok(pass.map_or(Verdict::Again, Verdict::Pass))
+    }
+
+    /// Turns a password into a key that can join the account's others. Slow.
+    pub(super) async fn derived(
+        &self,
+        account: &Account,
+        password: &Password,
+    ) -> Result<Derived, Refusal> {
+        let wraps = match account.state().wraps() {
+            [] => self.store.record(&account.name).unwrap_or_default().wraps,
+            wraps => wraps.to_vec(),
+        };
+        let password = password.clone();
+        let derived = self
+            .prover
+            .slowly(move |cost| Derived::of(&password, &wraps, cost));
+        derived
+            .await?
+            .map_err(|why| Refusal::Misconfigured(why.into()))
     }
 
     /// Where the login password is the credential itself (the user's own at the provider, or the application's secret),
@@ -329,7 +374,8 @@ impl Accounts {
             }
             // The old password is no longer good at the provider: it opens nothing any more.
             state.forget_proofs();
-            state.unlock(mark, key, vec![wrap]);
+            let by = vec![wrap.id().to_owned()];
+            state.unlock(mark, key, vec![wrap], by);
             state.refresh = None;
             state.take_in(&tokens);
             self.shelve(account, state);
@@ -339,27 +385,15 @@ impl Accounts {
     }
 }
 
-/// Brings a record's tokens into use. Those of a consent given meanwhile are newer and stay.
-fn open_tokens(account: &Account, state: &mut State, record: &Record) {
-    let newer = state
-        .loose
-        .then(|| (state.access.take(), state.refresh.take()));
-    if state.open_record(&account.name, record) {
-        tracing::warn!(
-            "the stored tokens of account {} are for another provider, application or scope than configured now; they are not used",
-            Said::new(&account.name)
-        );
-    }
-    if let Some((access, refresh)) = newer {
-        state.access = access.or(state.access.take());
-        state.refresh = refresh.or(state.refresh.take());
-    }
-}
-
 /// Makes a fresh data key with its first wrap. Slow.
-fn lockable(name: &str, password: &Password, cost: vault::Cost) -> Lockable {
+fn lockable(
+    name: &str,
+    password: &Password,
+    cost: vault::Cost,
+) -> Result<(DataKey, Wrap), &'static str> {
     let key = DataKey::fresh()?;
-    let wrap = key.wrap(name, password, cost)?;
+    let derived = Derived::of(password, &[], cost)?;
+    let wrap = key.wrap(name, &derived, Terms::unlimited())?;
     Ok((key, wrap))
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use url::Url;
 
 use super::consent::{Consent, End};
-use super::lock::Lock;
 use super::source::refusal;
 use super::{Accounts, Answer, Outcome};
 use crate::oauth::{Error, Grant};
@@ -110,7 +109,7 @@ impl Accounts {
             state.take_in(&tokens);
             state.settle_claim();
             self.shelve(&account, state);
-            if matches!(state.lock, Lock::Shut) {
+            if !state.is_unlocked() {
                 tracing::info!(
                     "account {user} is authorised; its tokens are kept in memory until the next login seals them"
                 );

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Accounts;
-use super::lock::{Lock, Pass};
+use super::lock::Pass;
 use super::purpose::Purpose;
 use super::source::refusal;
 use super::token::{Account, Landed, State};
@@ -97,7 +97,7 @@ impl Accounts {
         };
         state.last_error = Some(refused.to_string());
         tracing::warn!("could not obtain a token for account {user}: {refused}");
-        if !matches!(state.lock, Lock::Claimed(_))
+        if !state.is_claimed()
             && let Some(token) = state.alive()
         {
             tracing::info!("account {user} goes on with its old token, which is still good");
@@ -109,6 +109,7 @@ impl Accounts {
     /// Seals what the account holds and puts it on the shelf; without a key it stays loose, in memory.
     pub(super) fn shelve(&self, account: &Account, state: &mut State) {
         let user = Said::new(&account.name);
+        self.wrap_by_store(account, state);
         match state.to_record(&account.name) {
             Some(Ok(record)) => {
                 self.store.put(&account.name, record);

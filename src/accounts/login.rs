@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::consent::{Consent, End};
 use super::flight::landed;
-use super::lock::{Lock, Pass};
+use super::lock::Pass;
 use super::source::refusal;
 use super::token::{Account, Landed, State, as_text};
 use super::{Accounts, Admitted, Caller, predecessor};
@@ -94,7 +94,7 @@ impl Accounts {
         let mut guard = account.state();
         let state = &mut *guard;
         let holds_tokens = state.alive().is_some() || state.refresh.is_some();
-        if holds_tokens && matches!(state.lock, Lock::Claimed(_)) {
+        if holds_tokens && state.is_claimed() {
             // A consent was given before anybody logged in; this is the login that seals it.
             state.settle_claim();
             self.shelve(account, state);

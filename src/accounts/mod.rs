@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -29,8 +29,11 @@ mod access;
 mod admit;
 mod ahead;
 mod answer;
+mod challenge;
 mod consent;
+mod first;
 mod flight;
+mod keys;
 mod lock;
 mod login;
 mod predecessor;
@@ -40,9 +43,11 @@ mod reload;
 mod snapshot;
 mod source;
 mod store;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod token;
+mod unattended;
 mod vault;
 
 /// How many accounts are remembered before idle ones are forgotten (catch-alls let strangers name any).
@@ -54,6 +59,8 @@ pub struct Accounts {
     by_name: Mutex<HashMap<String, Arc<Account>>>,
     consents: Consents,
     store: Arc<Store>,
+    /// What opens every account without a password, where there is one.
+    store_key: Option<keys::StoreKey>,
     prover: Prover,
     throttle: Throttle,
     setup: Setup,
@@ -62,7 +69,6 @@ pub struct Accounts {
     underway: watch::Sender<usize>,
     wake: Arc<Notify>,
     tended: AtomicBool,
-    say_nothing_is_deleted: Once,
 }
 
 /// What a reload replaces.
@@ -229,8 +235,11 @@ impl Accounts {
         setup: Setup,
         cost: Cost,
     ) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Self {
-            store: Arc::new(Store::open(&setup.store, &setup.reach)?),
+        let store = Store::open(&setup.store, &setup.reach)?;
+        let store_key = unattended::fetch(&config, &setup, &store)?;
+        let accounts = Arc::new(Self {
+            store: Arc::new(store),
+            store_key,
             prover: Prover::new(cost)?,
             world: Mutex::new(Arc::new(World { config, source })),
             by_name: Mutex::default(),
@@ -241,8 +250,9 @@ impl Accounts {
             underway: watch::channel(0).0,
             wake: Arc::default(),
             tended: AtomicBool::new(false),
-            say_nothing_is_deleted: Once::new(),
-        }))
+        });
+        accounts.open_unattended();
+        Ok(accounts)
     }
 
     /// Admits a login: looks the account up, proves the password, finds or fetches a token, waits for consent where
@@ -423,7 +433,9 @@ impl Accounts {
                 settings.grant.as_str(),
                 settings.grant_reason
             );
-            Arc::new(Account::new(user, settings))
+            let account = Account::new(user, settings);
+            self.unlock_by_store(&account, &mut account.state());
+            Arc::new(account)
         });
         Ok(Arc::clone(made))
     }

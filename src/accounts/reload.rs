@@ -14,6 +14,9 @@ use crate::said::Said;
 impl Accounts {
     /// Takes over a configuration and a source of tokens.
     pub(super) fn reload_with(&self, config: &Arc<Config>, source: Arc<dyn Source>) {
+        if self.world().config.options.store_key != config.options.store_key {
+            tracing::warn!("store_key has changed; the new one is used from the next start");
+        }
         *locked(&self.world) = Arc::new(World {
             config: Arc::clone(config),
             source,

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::lock::Lock;
 use super::token::{Account, State};
 use super::{AccountState, Accounts, predecessor};
 use crate::config::{AccountError, GrantKind};
@@ -62,14 +61,14 @@ impl Accounts {
     }
 
     fn words(&self, account: &Account, state: &State) -> &'static str {
-        if state.loose && !matches!(state.lock, Lock::Open { .. }) {
+        if state.loose && !state.is_unlocked() {
             return "authorised, not yet sealed: waiting for the next login";
         }
         if state.refresh.is_some() || state.alive().is_some() {
             return "authorised";
         }
         let needs_consent = state.settings.grant == GrantKind::AuthorizationCode;
-        if matches!(state.lock, Lock::Shut) {
+        if !state.is_unlocked() {
             let record = self.store.record(&account.name).unwrap_or_default();
             let cached = predecessor::overlay(&state.settings.cached, record.predecessor.as_ref());
             if !record.wraps.is_empty() || predecessor::holds_anything(&cached) {

@@ -10,7 +10,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
 use super::access::Access;
-use super::lock::{Lock, Verdict};
+use super::lock::{Claim, Lock, Proof, Verdict};
 use super::locked;
 use super::proof::Mark;
 use super::purpose::Purpose;
@@ -41,8 +41,10 @@ pub(super) struct State {
     pub(super) settings: Arc<AccountSettings>,
     /// What its tokens are for.
     pub(super) purpose: Purpose,
-    /// Who may use it.
+    /// Whether its data key is at hand.
     pub(super) lock: Lock,
+    /// The password that waits for its token.
+    pub(super) claim: Option<Claim>,
     /// The access token held.
     pub(super) access: Option<Access>,
     /// The refresh token held.
@@ -69,8 +71,8 @@ pub(super) struct State {
     pub(super) challenged: Option<Instant>,
     /// When the background may ask next, and how often it failed in a row.
     pub(super) rest: (Instant, u32),
-    /// Marks of passwords that were proven.
-    pub(super) proven: Vec<Mark>,
+    /// Passwords that were proven.
+    pub(super) proven: Vec<Proof>,
     /// Marks of passwords that were refuted lately.
     pub(super) refuted: VecDeque<Mark>,
     /// Slow checks under way.
@@ -98,6 +100,7 @@ impl Account {
                 purpose: Purpose::of(&settings),
                 settings: Arc::new(settings),
                 lock: Lock::Shut,
+                claim: None,
                 access: None,
                 refresh: None,
                 signed_in: None,
@@ -156,7 +159,7 @@ impl State {
 
     /// Returns whether forgetting the account would lose something.
     pub(super) fn is_worth_keeping(&self) -> bool {
-        self.used || self.loose || self.flight.is_some() || matches!(self.lock, Lock::Claimed(_))
+        self.used || self.loose || self.flight.is_some() || self.claim.is_some()
     }
 
     /// Drops all tokens from memory.
@@ -240,7 +243,7 @@ impl State {
             Some(_) => true,
             None => self.settings.grant == GrantKind::ClientCredentials,
         };
-        if !able || !self.used || self.flight.is_some() || !matches!(self.lock, Lock::Open { .. }) {
+        if !able || !self.used || self.flight.is_some() || !self.is_unlocked() {
             return None;
         }
         // A secret that only the login brings cannot be used without one.

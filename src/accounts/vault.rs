@@ -1,4 +1,4 @@
-//! Sealing: a random data key per account closes its fields; each password wraps that data key.
+//! Sealing: a random data key per account closes its fields; each password wraps that data key, and so may a store key.
 //!
 //! Knows nothing of tokens, files or logins. What is sealed for one account and field opens for no other.
 
@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::terms::Terms;
 use crate::secret::{Password, Secret};
 
 /// Bytes of an AES-GCM nonce.
@@ -17,6 +18,17 @@ const NONCE: usize = 12;
 
 /// The most memory a stored wrap may ask for, in KiB: a file cannot make us take all there is.
 const MOST_MEMORY: u32 = 1024 * 1024;
+
+/// The most passwords that an account may have: a guess tries them all.
+pub(super) const MOST_PASSWORDS: usize = 16;
+
+/// What opens a wrap.
+const BY_PASSWORD: &str = "password";
+const BY_STORE: &str = "store";
+
+/// The places that wrapped data keys are bound to.
+const KEY_FIELD: &str = "data key";
+const STORE_FIELD: &str = "data key by store";
 
 /// What turning a password into a key costs (Argon2id).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,15 +85,50 @@ pub(super) struct DataKey(Secret<[u8; 32]>);
 /// A data key closed with something an owner has; an account may have several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Wrap {
-    /// What opens it: `password`.
-    pub(super) by: String,
-    /// What the derivation costs.
+    /// What opens it: `password` or `store`.
+    by: String,
+    /// What the derivation costs, where there is one.
     #[serde(flatten)]
-    cost: Cost,
-    /// Base64 salt.
+    cost: Option<Cost>,
+    /// Base64 salt, where there is a derivation. Passwords of one account share it, so that one derivation serves all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     salt: String,
     /// The sealed data key.
     key: String,
+    /// What the password is good for.
+    #[serde(flatten)]
+    terms: Terms,
+}
+
+/// A password turned into a key, ready to wrap any data key. Making one is slow.
+#[derive(Clone)]
+pub(super) struct Derived {
+    cost: Cost,
+    salt: String,
+    key: Secret<[u8; 32]>,
+}
+
+impl Derived {
+    /// Derives the key of a password that is to join `wraps`.
+    pub(super) fn of(
+        password: &Password,
+        wraps: &[Wrap],
+        cost: Cost,
+    ) -> Result<Self, &'static str> {
+        let shared = wraps
+            .iter()
+            .find(|wrap| wrap.is_by_password() && wrap.cost == Some(cost));
+        let salt = match shared.and_then(|wrap| STANDARD.decode(&wrap.salt).ok()) {
+            Some(salt) => salt,
+            None => random::<16>()?.to_vec(),
+        };
+        let key = cost.derive(password, &salt)?;
+        Ok(Self {
+            cost,
+            salt: STANDARD.encode(salt),
+            key: Secret::new(*key),
+        })
+    }
 }
 
 impl DataKey {
@@ -105,43 +152,128 @@ impl DataKey {
         open(self.0.reveal(), account, field, sealed)
     }
 
-    /// Closes the key itself with a password. Slow.
+    /// Closes the key itself with a password, on terms that cannot be changed afterwards.
     pub(super) fn wrap(
         &self,
         account: &str,
-        password: &Password,
-        cost: Cost,
+        derived: &Derived,
+        terms: Terms,
     ) -> Result<Wrap, &'static str> {
-        let salt: [u8; 16] = random()?;
-        let by_password = cost.derive(password, &salt)?;
+        let field = field_of(&terms)?;
         Ok(Wrap {
-            by: "password".into(),
-            cost,
-            salt: STANDARD.encode(salt),
-            key: seal(&by_password, account, "data key", self.0.reveal())?,
+            by: BY_PASSWORD.into(),
+            cost: Some(derived.cost),
+            salt: derived.salt.clone(),
+            key: seal(derived.key.reveal(), account, &field, self.0.reveal())?,
+            terms,
+        })
+    }
+
+    /// Closes the key itself with the store's.
+    pub(super) fn wrap_by_store(
+        &self,
+        account: &str,
+        store: &Secret<[u8; 32]>,
+    ) -> Result<Wrap, &'static str> {
+        Ok(Wrap {
+            by: BY_STORE.into(),
+            cost: None,
+            salt: String::new(),
+            key: seal(store.reveal(), account, STORE_FIELD, self.0.reveal())?,
+            terms: Terms::default(),
         })
     }
 }
 
 impl Wrap {
+    /// Tells this wrap from all others.
+    pub(super) fn id(&self) -> &str {
+        &self.key
+    }
+
     /// Returns whether this is the same wrap of the same key.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.key == other.key
     }
+
+    /// Returns whether a password opens it.
+    pub(super) fn is_by_password(&self) -> bool {
+        self.by == BY_PASSWORD
+    }
+
+    /// Returns whether the store's key opens it.
+    pub(super) fn is_by_store(&self) -> bool {
+        self.by == BY_STORE
+    }
+
+    /// Returns what its password is good for. True only once it was opened.
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Opens it with the store's key.
+    pub(super) fn open_by_store(&self, account: &str, store: &Secret<[u8; 32]>) -> Option<DataKey> {
+        if !self.is_by_store() {
+            return None;
+        }
+        data_key(&open(store.reveal(), account, STORE_FIELD, &self.key)?)
+    }
 }
 
-/// Opens a data key with a password; nothing if no wrap fits. Slow, once per wrap.
-pub(super) fn unwrap(wraps: &[Wrap], account: &str, password: &Password) -> Option<DataKey> {
-    wraps
-        .iter()
-        .filter(|w| w.by == "password")
-        .find_map(|wrap| {
-            let salt = STANDARD.decode(&wrap.salt).ok()?;
-            let by_password = wrap.cost.derive(password, &salt).ok()?;
-            let key = open(&by_password, account, "data key", &wrap.key)?;
-            let key: [u8; 32] = key.reveal().as_slice().try_into().ok()?;
-            Some(DataKey(Secret::new(key)))
-        })
+/// Opens a data key with a password: the key, and the ids of the wraps that it opened. Nothing if no wrap fits.
+///
+/// Slow, once per salt: passwords that were set here share one.
+pub(super) fn unwrap(
+    wraps: &[Wrap],
+    account: &str,
+    password: &Password,
+) -> Option<(DataKey, Vec<String>)> {
+    let mut derived: Vec<(&str, Cost, Zeroizing<[u8; 32]>)> = Vec::new();
+    let mut opened = Vec::new();
+    let mut found = None;
+    let by_password = wraps.iter().filter(|wrap| wrap.is_by_password());
+    for wrap in by_password.take(MOST_PASSWORDS) {
+        let Some(cost) = wrap.cost else { continue };
+        let known = derived
+            .iter()
+            .position(|(salt, at, _)| *salt == wrap.salt && *at == cost);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let Ok(salt) = STANDARD.decode(&wrap.salt) else {
+                    continue;
+                };
+                let Ok(key) = cost.derive(password, &salt) else {
+                    continue;
+                };
+                derived.push((&wrap.salt, cost, key));
+                derived.len() - 1
+            }
+        };
+        let (Some((_, _, key)), Ok(field)) = (derived.get(at), field_of(&wrap.terms)) else {
+            continue;
+        };
+        if let Some(plain) = open(key, account, &field, &wrap.key) {
+            found = found.or_else(|| data_key(&plain));
+            opened.push(wrap.key.clone());
+        }
+    }
+    Some((found?, opened))
+}
+
+/// Reads an opened data key.
+fn data_key(plain: &Secret<Vec<u8>>) -> Option<DataKey> {
+    let key: [u8; 32] = plain.reveal().as_slice().try_into().ok()?;
+    Some(DataKey(Secret::new(key)))
+}
+
+/// Names the field of a password's wrap: its terms are part of the name. A wrap without terms keeps the bare name.
+fn field_of(terms: &Terms) -> Result<String, &'static str> {
+    if *terms == Terms::default() {
+        return Ok(KEY_FIELD.to_owned());
+    }
+    let terms = serde_json::to_string(terms).map_err(|_| "the password's terms make no sense")?;
+    Ok(format!("{KEY_FIELD}\0{terms}"))
 }
 
 /// Returns random bytes.
@@ -156,7 +288,13 @@ fn place(account: &str, field: &str) -> Vec<u8> {
     [account.as_bytes(), b"\0", field.as_bytes()].concat()
 }
 
-fn seal(key: &[u8; 32], account: &str, field: &str, plain: &[u8]) -> Result<String, &'static str> {
+/// Closes a text with a key, bound to its place.
+pub(super) fn seal(
+    key: &[u8; 32],
+    account: &str,
+    field: &str,
+    plain: &[u8],
+) -> Result<String, &'static str> {
     let broken = |_| "sealing failed";
     let key = RandomizedNonceKey::new(&AES_256_GCM, key).map_err(broken)?;
     let mut body = plain.to_vec();
@@ -166,7 +304,13 @@ fn seal(key: &[u8; 32], account: &str, field: &str, plain: &[u8]) -> Result<Stri
     Ok(STANDARD.encode([nonce.as_ref().as_slice(), &body].concat()))
 }
 
-fn open(key: &[u8; 32], account: &str, field: &str, sealed: &str) -> Option<Secret<Vec<u8>>> {
+/// Opens what was closed for this place.
+pub(super) fn open(
+    key: &[u8; 32],
+    account: &str,
+    field: &str,
+    sealed: &str,
+) -> Option<Secret<Vec<u8>>> {
     let key = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
     let sealed = STANDARD.decode(sealed).ok()?;
     let (nonce, body) = sealed.split_at_checked(NONCE)?;
@@ -226,28 +370,100 @@ mod tests {
         assert!(key.open("u", "f", "not base64!").is_none());
     }
 
+    fn wrap(key: &DataKey, password: &str, among: &[Wrap], terms: Terms) -> Wrap {
+        let derived = Derived::of(&Password::from(password), among, Cost::CHEAP).unwrap();
+        key.wrap("u", &derived, terms).unwrap()
+    }
+
     #[test]
     fn any_of_several_passwords_opens_the_same_key() {
         let key = DataKey::fresh().unwrap();
-        let wraps = [
-            key.wrap("u", &Password::from("one"), Cost::CHEAP).unwrap(),
-            key.wrap("u", &Password::from("two"), Cost::CHEAP).unwrap(),
-        ];
+        let mut wraps = vec![wrap(&key, "one", &[], Terms::default())];
+        wraps.push(wrap(&key, "two", &wraps, Terms::default()));
+        assert_eq!(wraps[0].salt, wraps[1].salt, "one derivation serves both");
         let sealed = key.seal("u", "f", b"x").unwrap();
-        for good in ["one", "two"] {
-            let key = unwrap(&wraps, "u", &Password::from(good)).unwrap();
+        for (at, good) in ["one", "two"].into_iter().enumerate() {
+            let (key, opened) = unwrap(&wraps, "u", &Password::from(good)).unwrap();
             assert_eq!(key.open("u", "f", &sealed).unwrap().reveal(), b"x");
+            assert_eq!(opened, [wraps[at].id()]);
         }
         assert!(unwrap(&wraps, "u", &Password::from("three")).is_none());
         assert!(unwrap(&wraps, "v", &Password::from("one")).is_none());
     }
 
     #[test]
+    fn terms_cannot_be_changed_in_the_store() {
+        let key = DataKey::fresh().unwrap();
+        let terms = Terms {
+            name: Some("phone".into()),
+            services: vec!["imap".into()],
+            from: vec!["10.0.0.0/8".into()],
+            created: Some(1_700_000_000),
+        };
+        let good = serde_json::to_value(wrap(&key, "pw", &[], terms)).unwrap();
+        let opens = |value: &serde_json::Value| {
+            let wrap: Wrap = serde_json::from_value(value.clone()).unwrap();
+            unwrap(&[wrap], "u", &Password::from("pw")).is_some()
+        };
+        assert!(opens(&good));
+        for (field, other) in [
+            ("name", serde_json::json!("tablet")),
+            ("services", serde_json::json!(["imap", "smtp"])),
+            ("services", serde_json::json!([])),
+            ("from", serde_json::json!(["0.0.0.0/0"])),
+            ("created", serde_json::json!(1_800_000_000)),
+        ] {
+            let mut bad = good.clone();
+            bad[field] = other;
+            assert!(!opens(&bad), "{field}");
+            let mut bad = good.clone();
+            bad.as_object_mut().unwrap().remove(field);
+            assert!(!opens(&bad), "without {field}");
+        }
+        let mut bad = good.clone();
+        bad["by"] = "store".into();
+        assert!(!opens(&bad));
+    }
+
+    #[test]
+    fn wraps_of_older_stores_still_open() {
+        // As this program wrote them before passwords had terms.
+        let key = DataKey::fresh().unwrap();
+        let salt = [7; 16];
+        let by_password = Cost::CHEAP.derive(&Password::from("pw"), &salt).unwrap();
+        let old = serde_json::json!({
+            "by": "password", "memory_kib": 8, "passes": 1, "lanes": 1,
+            "salt": STANDARD.encode(salt),
+            "key": seal(&by_password, "u", "data key", key.0.reveal()).unwrap(),
+        });
+        let wrap: Wrap = serde_json::from_value(old.clone()).unwrap();
+        assert!(unwrap(std::slice::from_ref(&wrap), "u", &Password::from("pw")).is_some());
+        assert_eq!(
+            serde_json::to_value(&wrap).unwrap(),
+            old,
+            "it stays as it is"
+        );
+    }
+
+    #[test]
+    fn the_stores_key_opens_its_own_wraps_only() {
+        let (mine, other) = (Secret::new([1; 32]), Secret::new([2; 32]));
+        let key = DataKey::fresh().unwrap();
+        let sealed = key.seal("u", "f", b"x").unwrap();
+        let wrap = key.wrap_by_store("u", &mine).unwrap();
+        let wrap: Wrap = serde_json::from_value(serde_json::to_value(wrap).unwrap()).unwrap();
+        let opened = wrap.open_by_store("u", &mine).unwrap();
+        assert_eq!(opened.open("u", "f", &sealed).unwrap().reveal(), b"x");
+        assert!(wrap.open_by_store("u", &other).is_none());
+        assert!(wrap.open_by_store("v", &mine).is_none());
+        assert!(unwrap(&[wrap], "u", &Password::from("pw")).is_none());
+    }
+
+    #[test]
     fn new_wraps_cost_64_mib_and_say_so() {
-        let wrap = DataKey::fresh()
-            .unwrap()
-            .wrap("u", &Password::from("pw"), Cost::NORMAL)
-            .unwrap();
+        let derived = Derived::of(&Password::from("pw"), &[], Cost::NORMAL).unwrap();
+        let key = DataKey::fresh().unwrap();
+        let wrap = key.wrap("u", &derived, Terms::default()).unwrap();
         let text = serde_json::to_value(&wrap).unwrap();
         assert_eq!(
             (&text["memory_kib"], &text["passes"]),

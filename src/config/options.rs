@@ -74,7 +74,12 @@ fn store_key(text: &str, config: &Path) -> Result<StoreKey, String> {
         Some(("credential", name)) if !name.is_empty() && !name.contains('/') => {
             Ok(StoreKey::Credential(name.to_owned()))
         }
-        Some(("file", path)) if !path.is_empty() => Ok(StoreKey::File(value::file(path, config))),
+        Some(("file", path)) if !path.is_empty() => {
+            let named = value::file(path, config);
+            // One that is yet to be made goes beside the configuration, wherever the program is started.
+            let beside = config.parent().unwrap_or(Path::new("")).join(&named);
+            Ok(StoreKey::File(if named.exists() { named } else { beside }))
+        }
         _ => Err(format!(
             "{} is neither keyring, credential:NAME nor file:PATH",
             value::shown(text)

@@ -2,6 +2,8 @@
 
 mod ahead;
 mod consents;
+mod first;
+mod keys;
 mod passwords;
 mod predecessor;
 mod reload;
