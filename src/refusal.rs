@@ -16,6 +16,48 @@ pub enum Fault {
     Us,
 }
 
+/// What may help against a mail server's no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// A new token, if the refused one is old enough that it may have been good once.
+    NewTokenForOld,
+    /// A new token in any case: the server says that this one ends too soon.
+    NewToken,
+    /// No token: something else is in the way.
+    NoToken,
+}
+
+impl Remedy {
+    /// Returns whether a new token may help.
+    pub fn is_token(self) -> bool {
+        self != Self::NoToken
+    }
+}
+
+/// What Exchange's High Volume Email says to tokens that have little left (learn.microsoft.com, High Volume Email).
+const ENDS_TOO_SOON: [&str; 3] = ["5.5.127", "5.7.142", "5.7.143"];
+
+/// Enhanced codes that no new token helps against: submission switched off or blocked by a policy (5.7.139), basic
+/// authentication (5.7.30), a malformed login (5.5.121 to 126) or missing permission (5.7.144, 5.7.240) at Microsoft; a
+/// password or a web browser wanted at Google (5.7.9, 5.7.14).
+const NOT_THE_TOKEN: [&str; 12] = [
+    "5.7.139", "5.7.30", "5.5.121", "5.5.122", "5.5.123", "5.5.124", "5.5.125", "5.5.126", "5.7.144",
+    "5.7.240", "5.7.9", "5.7.14",
+];
+
+/// Words, in lower case, of refusals without such a code that no new token helps against: limits, a mailbox whose protocol
+/// is switched off, an account that has to visit a web page.
+const NOT_THE_TOKEN_IN_WORDS: [&str; 8] = [
+    "throttl",
+    "too many",
+    "limit exceeded",
+    "rate limit",
+    "web browser",
+    "noadrecipient",
+    "disabled",
+    "application-specific password",
+];
+
 /// Why a login was not admitted. Only the log tells these apart: a stranger learns nothing from the reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
@@ -144,6 +186,26 @@ impl Refusal {
         }
     }
 
+    /// Returns what may help against a mail server's definite no, as far as its words tell.
+    pub fn remedy(&self) -> Remedy {
+        let Self::ServerRefused { said, .. } = self else {
+            return Remedy::NoToken;
+        };
+        let text = said.as_str().to_ascii_lowercase();
+        let says = |known: &[&str]| {
+            let mut words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
+            words.any(|code| known.contains(&code))
+        };
+        if says(&ENDS_TOO_SOON) || text.contains("token will expire soon") {
+            return Remedy::NewToken;
+        }
+        let mut words = NOT_THE_TOKEN_IN_WORDS.iter();
+        if says(&NOT_THE_TOKEN) || words.any(|words| text.contains(words)) {
+            return Remedy::NoToken;
+        }
+        Remedy::NewTokenForOld
+    }
+
     /// Returns the one line a mail client may be shown, without line end.
     pub fn to_client(&self, user: &str) -> String {
         let user = Said::new(user).short();
@@ -182,6 +244,37 @@ mod tests {
             replies.windows(2).all(|pair| pair[0] == pair[1]),
             "{replies:?}"
         );
+    }
+
+    #[test]
+    fn a_new_token_is_a_remedy_only_where_the_words_leave_room_for_it() {
+        for (said, remedy) in [
+            ("AUTHENTICATE failed.", Remedy::NewTokenForOld),
+            ("[AUTHENTICATIONFAILED] Invalid credentials (Failure)", Remedy::NewTokenForOld),
+            ("5.7.3 Authentication unsuccessful [AM0PR01.eurprd.prod.outlook.com]", Remedy::NewTokenForOld),
+            ("5.7.8 Username and Password not accepted. BadCredentials", Remedy::NewTokenForOld),
+            ("Authentication failure: unknown user name or bad password.", Remedy::NewTokenForOld),
+            ("", Remedy::NewTokenForOld),
+            ("5.5.127 Invalid XOAUTH2 auth data - Token will expire soon", Remedy::NewToken),
+            ("5.7.142 Token will expire soon", Remedy::NewToken),
+            ("5.7.143 Expired token", Remedy::NewToken),
+            ("5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.", Remedy::NoToken),
+            ("5.7.144 XOAUTH2 authentication failed. Invalid API permission", Remedy::NoToken),
+            ("5.5.124 Invalid XOAUTH2 auth data", Remedy::NoToken),
+            ("5.7.9 Application-specific password required", Remedy::NoToken),
+            ("5.7.14 Please log in via your web browser", Remedy::NoToken),
+            ("[ALERT] Please log in via your web browser", Remedy::NoToken),
+            ("[ALERT] Too many simultaneous connections. (Failure)", Remedy::NoToken),
+            ("Request is throttled. Suggested Backoff Time: 89117 milliseconds", Remedy::NoToken),
+        ] {
+            let server = "mail.example:993".to_owned();
+            let said = Said::from(said);
+            let refused = Refusal::ServerRefused { server: server.clone(), said: said.clone() };
+            assert_eq!(refused.remedy(), remedy, "{said}");
+            let busy = Refusal::ServerBusy { server, said };
+            assert_eq!(busy.remedy(), Remedy::NoToken);
+        }
+        assert_eq!(Refusal::Busy.remedy(), Remedy::NoToken);
     }
 
     #[test]

@@ -6,20 +6,27 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 use super::Accounts;
+use super::access::Access;
 use super::flight::landed;
 use super::lock::Pass;
 use super::token::Account;
-use crate::oauth::Grant;
 
 /// The longest sleep: after a suspended night the clock on the wall is looked at again soon.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The shortest sleep between two rounds.
 const SHORTEST: Duration = Duration::from_secs(1);
+
+/// How many requests that nobody waits for may be under way at once, over all accounts.
+pub(super) const AT_ONCE: usize = 8;
+
+/// The least time between two rounds, whoever asks for one. With [`AT_ONCE`] it bounds what a provider hears from us when
+/// everything is due at once, as it is after a suspended night: 10,000 accounts take five minutes, half their margin.
+const ROUND: Duration = Duration::from_millis(250);
 
 /// How soon a failing disk is tried again.
 const DISK: Duration = Duration::from_secs(30);
@@ -49,46 +56,57 @@ impl Accounts {
                 }
             }
         }
+        let now = Instant::now();
+        let mut due = Vec::new();
         for account in self.everybody() {
-            if let Some(due) = self.renew_if_due(&account) {
-                pause = pause.min(due.saturating_duration_since(Instant::now()));
+            match self.due(&account) {
+                Some((at, left)) if at <= now => due.push((left, account)),
+                Some((at, _)) => pause = pause.min(at - now),
+                None => {}
             }
+        }
+        // Those first whose tokens end first.
+        due.sort_by_key(|(left, _)| *left);
+        for (_, account) in due {
+            let Ok(permit) = Arc::clone(&self.background).try_acquire_owned() else {
+                // Whoever lands next wakes us.
+                break;
+            };
+            self.renew_ahead(&account, permit);
         }
         pause.max(SHORTEST)
     }
 
-    /// Renews an account's token if it is time; returns when it will be otherwise.
-    fn renew_if_due(self: &Arc<Self>, account: &Arc<Account>) -> Option<Instant> {
+    /// Returns when an account's token should be asked for although nobody waits, and how long the one held is good.
+    fn due(&self, account: &Account) -> Option<(Instant, Duration)> {
         let world = self.world();
-        let allowed = world
-            .config
-            .options
-            .use_login_password_as_client_credentials_secret;
-        let mut guard = account.state();
-        let state = &mut *guard;
-        let spread = account
-            .name
-            .bytes()
-            .fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
-        let due = state.renewal_due(spread, allowed)?;
-        if due > Instant::now() {
-            return Some(due);
-        }
-        state.renewal_begins();
-        let secret = state.application_secret(None).ok()?;
-        let grant = match &state.refresh {
-            Some(refresh) => Grant::Refresh(refresh.clone()),
-            None => Grant::ClientCredentials,
+        let options = &world.config.options;
+        let state = account.state();
+        let at = state.renewal_due(options.use_login_password_as_client_credentials_secret)?;
+        let left = state.access.as_ref().map(Access::left);
+        Some((at, left.unwrap_or_default()))
+    }
+
+    /// Asks for a token that nobody waits for.
+    fn renew_ahead(self: &Arc<Self>, account: &Arc<Account>, permit: OwnedSemaphorePermit) {
+        let flight = {
+            let mut state = account.state();
+            let grant = state.way(None).ok().flatten();
+            let secret = state.application_secret(None);
+            let (Some(grant), Ok(secret)) = (grant, secret) else {
+                state.pace.begins();
+                return;
+            };
+            self.fly(account, &mut state, secret, grant, Pass::PROVEN)
         };
-        let flight = self.fly(account, state, secret, grant, Pass::PROVEN);
         let this = Arc::downgrade(self);
         tokio::spawn(async move {
             landed(flight).await;
+            drop(permit);
             if let Some(this) = this.upgrade() {
                 this.wake.notify_one();
             }
         });
-        None
     }
 }
 
@@ -100,5 +118,6 @@ async fn tender(accounts: Weak<Accounts>, wake: Arc<Notify>) {
             _ => return,
         };
         tokio::time::timeout(pause, wake.notified()).await.ok();
+        tokio::time::sleep(ROUND).await;
     }
 }

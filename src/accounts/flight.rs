@@ -32,6 +32,7 @@ impl Accounts {
         {
             return flight.clone();
         }
+        state.pace.begins();
         let (landing, flight) = watch::channel(None);
         state.flight = Some(flight.clone());
         let (this, account) = (Arc::clone(self), Arc::clone(account));
@@ -87,11 +88,17 @@ impl Accounts {
                     // Only the token that was refused is dropped; a consent may have brought a new one meanwhile.
                     if state.refresh.as_ref() == Some(dead) {
                         state.refresh = None;
+                        state.refreshed_at = None;
                         state.last_error = Some(said.to_string());
                         self.shelve(account, state);
                     }
                     return Landed::Anew;
                 }
+                let wait = match &error {
+                    Error::Throttled { wait, .. } => Some(*wait),
+                    _ => None,
+                };
+                state.pace.failed(wait, &Said::new(error.to_string()));
                 refusal(error)
             }
         };

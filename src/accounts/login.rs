@@ -3,18 +3,18 @@
 //! Knows no wire; what the client is told about a refusal is decided elsewhere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::consent::{Consent, End};
 use super::flight::landed;
 use super::lock::Pass;
 use super::source::refusal;
-use super::token::{Account, Landed, State, as_text};
+use super::token::{Account, Landed, State};
 use super::{Accounts, Admitted, Caller, predecessor};
-use crate::config::{GrantKind, edit};
-use crate::oauth::Grant;
+use crate::config::edit;
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::{AccessToken, Password};
@@ -22,14 +22,21 @@ use crate::secret::{AccessToken, Password};
 /// How often a login looks again before it gives up: each look is the answer to a change by somebody else.
 const LOOKS: usize = 8;
 
+/// How much longer a token must live so that a login need not wait for the next.
+const LIVING: Duration = Duration::from_secs(60);
+
+/// How long a login with such a token waits for the next all the same: mail servers end sessions with their token, and a
+/// mail client that stays for an hour is better off than one that is thrown out after ten minutes.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What a proven login has to do next.
 enum Next {
     /// Nothing: here is the token.
     Ready(Admitted),
     /// Wait until tokens that came before the password are on disk.
     Settle,
-    /// Wait for a token request.
-    Flight(watch::Receiver<Option<Landed>>),
+    /// Wait for a token request; not for long where there is a token that still lives.
+    Flight(watch::Receiver<Option<Landed>>, Option<AccessToken>),
     /// Ask a person, and wait.
     Ask,
 }
@@ -52,7 +59,7 @@ impl Accounts {
                     self.make_last(&account.name).await;
                     continue;
                 }
-                Next::Flight(flight) => match landed(flight).await {
+                Next::Flight(flight, living) => match landed_within(flight, living).await {
                     Landed::Token(token) => token,
                     Landed::Anew => continue,
                     Landed::Refused(refusal) => return Err(refusal),
@@ -111,24 +118,26 @@ impl Accounts {
             .config
             .options
             .use_login_password_as_client_credentials_secret;
-        let login = state.password_is_secret(allowed).then_some(password);
-        let grant = match (&state.refresh, state.settings.grant) {
-            (Some(refresh), _) => Grant::Refresh(refresh.clone()),
-            (None, GrantKind::ClientCredentials) => Grant::ClientCredentials,
-            (None, GrantKind::Password) => Grant::Password(as_text(password)?),
-            (None, GrantKind::ServiceAccount) => Grant::ServiceAccount,
-            (None, GrantKind::ManagedIdentity) => Grant::ManagedIdentity,
-            (None, GrantKind::AuthorizationCode | GrantKind::Device) => {
-                // Without a refresh token there is nothing to renew early with: the token is used to its end.
-                if let Some(token) = state.alive() {
-                    return Ok(Next::Ready(admitted(account, state, token)));
-                }
-                return Ok(Next::Ask);
+        let Some(grant) = state.way(Some(password))? else {
+            // Without a refresh token there is nothing to renew early with: the token is used to its end.
+            if let Some(token) = state.alive() {
+                return Ok(Next::Ready(admitted(account, state, token)));
             }
+            return Ok(Next::Ask);
         };
+        if let Some(said) = state.pace.closed() {
+            let refusal = Refusal::TokenUnavailable(said.clone());
+            let token = state.alive().ok_or(refusal)?;
+            return Ok(Next::Ready(admitted(account, state, token)));
+        }
+        let living = state.alive_for(LIVING);
+        if let Some(token) = living.clone().filter(|_| state.pace.rests()) {
+            return Ok(Next::Ready(admitted(account, state, token)));
+        }
+        let login = state.password_is_secret(allowed).then_some(password);
         let secret = state.application_secret(login)?;
         let flight = self.fly(account, state, secret, grant, pass.clone());
-        Ok(Next::Flight(flight))
+        Ok(Next::Flight(flight, living))
     }
 
     /// Joins the account's consent, or begins one and says so in the log.
@@ -184,8 +193,7 @@ impl Accounts {
         password: &Password,
         admitted: Admitted,
     ) -> Admitted {
-        let begins = !std::mem::replace(&mut account.state().used, true);
-        if begins {
+        if account.state().pace.used() {
             self.tend();
         }
         self.move_secret(account, password);
@@ -251,8 +259,22 @@ impl Accounts {
     }
 }
 
+/// Waits for a token request, but only a moment where there is a token to go on with.
+async fn landed_within(
+    flight: watch::Receiver<Option<Landed>>,
+    living: Option<AccessToken>,
+) -> Landed {
+    match living {
+        None => landed(flight).await,
+        Some(living) => match timeout(PATIENCE, landed(flight)).await {
+            Ok(landed) => landed,
+            Err(_) => Landed::Token(living),
+        },
+    }
+}
+
 /// Hands out a token.
-fn admitted(account: &Account, state: &State, token: AccessToken) -> Admitted {
+pub(super) fn admitted(account: &Account, state: &State, token: AccessToken) -> Admitted {
     Admitted {
         settings: Arc::clone(&state.settings),
         user: account.name.clone(),

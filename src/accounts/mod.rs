@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::{AccountError, AccountSettings, Config, GrantKind, Protocol};
 use crate::oauth::{Endpoint, SignedIn};
@@ -30,16 +30,19 @@ mod admit;
 mod ahead;
 mod answer;
 mod challenge;
+mod clock;
 mod consent;
 mod first;
 mod flight;
 mod keys;
 mod lock;
 mod login;
+mod pace;
 mod predecessor;
 mod proof;
 mod purpose;
 mod reload;
+mod renew;
 mod snapshot;
 mod source;
 mod store;
@@ -69,6 +72,8 @@ pub struct Accounts {
     underway: watch::Sender<usize>,
     wake: Arc<Notify>,
     tended: AtomicBool,
+    /// Bounds the requests that nobody waits for.
+    background: Arc<Semaphore>,
 }
 
 /// What a reload replaces.
@@ -250,6 +255,7 @@ impl Accounts {
             underway: watch::channel(0).0,
             wake: Arc::default(),
             tended: AtomicBool::new(false),
+            background: Arc::new(Semaphore::new(ahead::AT_ONCE)),
         });
         accounts.open_unattended();
         Ok(accounts)
@@ -292,30 +298,6 @@ impl Accounts {
                 Err(Refusal::NotAdmitted(why))
             }
         }
-    }
-
-    /// Says that the server refused the token just handed out, so that it is not handed out again.
-    ///
-    /// A second one within 30 s is kept: then it is not the token's fault, and asking for more would not help.
-    pub fn refused(&self, user: &str, token: &AccessToken) {
-        let Some(account) = self.known(user) else {
-            return;
-        };
-        let mut state = account.state();
-        let same = |held: &access::Access| held.token.reveal() == token.reveal();
-        if !state.access.as_ref().is_some_and(same) {
-            return;
-        }
-        let recent = |at: tokio::time::Instant| at.elapsed() < Duration::from_secs(30);
-        if state.dropped.is_some_and(recent) {
-            return;
-        }
-        state.dropped = Some(tokio::time::Instant::now());
-        state.access = None;
-        tracing::info!(
-            "the server refused the token of account {}; the next login gets a new one",
-            Said::new(user)
-        );
     }
 
     /// Takes over a new configuration; consents in progress and tokens of unchanged accounts stay.
@@ -433,8 +415,13 @@ impl Accounts {
                 settings.grant.as_str(),
                 settings.grant_reason
             );
+            let least_margin = pace::least_margin(&self.world().config, &settings);
             let account = Account::new(user, settings);
-            self.unlock_by_store(&account, &mut account.state());
+            {
+                let mut state = account.state();
+                state.least_margin = least_margin;
+                self.unlock_by_store(&account, &mut state);
+            }
             Arc::new(account)
         });
         Ok(Arc::clone(made))

@@ -6,7 +6,7 @@ use super::consent::End;
 use super::purpose::Purpose;
 use super::source::Source;
 use super::token::Account;
-use super::{Accounts, World, locked};
+use super::{Accounts, World, locked, pace};
 use crate::config::{AccountSettings, Config};
 use crate::refusal::{NotAdmitted, Refusal};
 use crate::said::Said;
@@ -23,6 +23,7 @@ impl Accounts {
         });
         for account in self.everybody() {
             if let Ok(settings) = config.account(&account.name) {
+                account.state().least_margin = pace::least_margin(config, &settings);
                 self.adapt(&account, settings);
             } else {
                 locked(&self.by_name).remove(&account.name);

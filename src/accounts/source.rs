@@ -35,7 +35,7 @@ pub(super) trait Source: Debug + Send + Sync {
 pub(super) fn refusal(error: Error) -> Refusal {
     match error {
         Error::GrantDead(said) | Error::Denied(said) => Refusal::TokenRefused(said),
-        Error::Unavailable(said) => Refusal::TokenUnavailable(said),
+        Error::Unavailable(said) | Error::Throttled { said, .. } => Refusal::TokenUnavailable(said),
         Error::Pending | Error::SlowDown => Refusal::TokenUnavailable(Said::new(error.to_string())),
         Error::Misconfigured(why) => Refusal::Misconfigured(why),
     }

@@ -9,22 +9,18 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
-use super::access::Access;
+use super::access::{Access, MARGIN};
 use super::lock::{Claim, Lock, Proof, Verdict};
-use super::locked;
+use super::pace::Pace;
 use super::proof::Mark;
 use super::purpose::Purpose;
+use super::renew::Spurned;
 use super::store::Record;
+use super::{clock, locked};
 use crate::config::{AccountSettings, GrantKind};
-use crate::oauth::{self, SignedIn};
+use crate::oauth::{self, Grant, SignedIn};
 use crate::refusal::Refusal;
 use crate::secret::{AccessToken, Password, Secret};
-
-/// The least time between two requests that nobody waits for.
-const REST: Duration = Duration::from_secs(30);
-
-/// The longest time between two of them while they fail.
-const LONG_REST: Duration = Duration::from_secs(15 * 60);
 
 /// One account.
 pub(super) struct Account {
@@ -49,6 +45,10 @@ pub(super) struct State {
     pub(super) access: Option<Access>,
     /// The refresh token held.
     pub(super) refresh: Option<Secret<String>>,
+    /// When the refresh token was last used or came, in seconds since 1970, where that is known.
+    pub(super) refreshed_at: Option<u64>,
+    /// How long before their end its servers refuse tokens, as far as they are known for that.
+    pub(super) least_margin: Duration,
     /// Who signed in for these tokens, where that is known.
     pub(super) signed_in: Option<SignedIn>,
     /// The application's secret, opened, and the ciphertext it came from.
@@ -59,18 +59,16 @@ pub(super) struct State {
     pub(super) flight: Option<watch::Receiver<Option<Landed>>>,
     /// What went wrong last, if nothing has gone right since.
     pub(super) last_error: Option<String>,
-    /// Whether a login went through in this process.
-    pub(super) used: bool,
     /// Whether a token was obtained from the provider in this process.
     pub(super) served: bool,
     /// Whether moving the plain client secret to its encrypted form was tried.
     pub(super) moved_secret: bool,
-    /// When a token was last dropped because a server refused it.
-    pub(super) dropped: Option<Instant>,
+    /// The last token that a server refused.
+    pub(super) spurned: Option<Spurned>,
     /// When the provider was last asked about a new password.
     pub(super) challenged: Option<Instant>,
-    /// When the background may ask next, and how often it failed in a row.
-    pub(super) rest: (Instant, u32),
+    /// When to ask and when not to.
+    pub(super) pace: Pace,
     /// Passwords that were proven.
     pub(super) proven: Vec<Proof>,
     /// Marks of passwords that were refuted lately.
@@ -103,17 +101,18 @@ impl Account {
                 claim: None,
                 access: None,
                 refresh: None,
+                refreshed_at: None,
+                least_margin: MARGIN,
                 signed_in: None,
                 client_secret: None,
                 loose: false,
                 flight: None,
                 last_error: None,
-                used: false,
                 served: false,
                 moved_secret: false,
-                dropped: None,
+                spurned: None,
                 challenged: None,
-                rest: (Instant::now(), 0),
+                pace: Pace::new(),
                 proven: Vec::new(),
                 refuted: VecDeque::new(),
                 checks: Vec::new(),
@@ -130,42 +129,53 @@ impl Account {
 impl State {
     /// Returns a token that need not be renewed yet.
     pub(super) fn fresh(&self) -> Option<AccessToken> {
-        let access = self.access.as_ref().filter(|access| access.is_fresh())?;
-        Some(access.token.clone())
+        let margin = self.margin()?;
+        self.alive_for(margin)
     }
 
     /// Returns a token that is still good at all.
     pub(super) fn alive(&self) -> Option<AccessToken> {
-        let access = self
-            .access
-            .as_ref()
-            .filter(|access| !access.left().is_zero())?;
+        self.alive_for(Duration::ZERO)
+    }
+
+    /// Returns a token that is good for longer than this.
+    pub(super) fn alive_for(&self, time: Duration) -> Option<AccessToken> {
+        let access = self.access.as_ref().filter(|access| access.left() > time)?;
         Some(access.token.clone())
+    }
+
+    /// Returns how long before its end the token held should be renewed.
+    fn margin(&self) -> Option<Duration> {
+        let access = self.access.as_ref()?;
+        Some(access.margin(self.least_margin))
     }
 
     /// Takes over a token endpoint's answer. An answer without a refresh token leaves the old one in force.
     pub(super) fn take_in(&mut self, tokens: &oauth::Tokens) {
         self.access = Some(Access::new(tokens.access.clone(), tokens.lifetime));
+        self.inherit(&tokens.access);
         if tokens.refresh.is_some() {
             self.refresh.clone_from(&tokens.refresh);
         }
+        self.refreshed_at = self.refresh.as_ref().map(|_| clock::unix());
         if tokens.signed_in.is_some() {
             self.signed_in.clone_from(&tokens.signed_in);
         }
         self.last_error = None;
         self.served = true;
-        self.rest = (Instant::now() + REST, 0);
+        self.pace.succeeded();
     }
 
     /// Returns whether forgetting the account would lose something.
     pub(super) fn is_worth_keeping(&self) -> bool {
-        self.used || self.loose || self.flight.is_some() || self.claim.is_some()
+        self.pace.is_used() || self.loose || self.flight.is_some() || self.claim.is_some()
     }
 
     /// Drops all tokens from memory.
     pub(super) fn drop_tokens(&mut self) {
         self.access = None;
         self.refresh = None;
+        self.refreshed_at = None;
         self.signed_in = None;
         self.loose = false;
     }
@@ -187,13 +197,15 @@ impl State {
             return !record.sealed.is_empty();
         }
         if record.servers == self.purpose.servers {
-            self.access = open("access_token").as_ref().and_then(Access::from_sealed);
+            let access = open("access_token").as_ref().and_then(Access::from_sealed);
+            self.access = access.filter(|access| !self.is_spurned(&access.token));
         }
         self.signed_in =
             open("signed_in").and_then(|plain| serde_json::from_slice(plain.reveal()).ok());
         self.refresh = open("refresh_token")
             .and_then(|plain| String::from_utf8(plain.reveal().clone()).ok())
             .map(Secret::new);
+        self.refreshed_at = record.refreshed_at;
         false
     }
 
@@ -206,6 +218,7 @@ impl State {
             wraps: wraps.clone(),
             provider: self.purpose.provider.clone(),
             servers: self.purpose.servers.clone(),
+            refreshed_at: self.refreshed_at.filter(|_| self.refresh.is_some()),
             ..Record::default()
         };
         let mut put = |field: &str, plain: &[u8]| -> Result<(), &'static str> {
@@ -235,33 +248,17 @@ impl State {
         Some(filled.map(|()| record))
     }
 
-    /// Returns when the token should be renewed although nobody waits for it, if it can be.
-    ///
-    /// `spread` (0 to 255) keeps accounts from asking all at once.
-    pub(super) fn renewal_due(&self, spread: u8, password_as_secret: bool) -> Option<Instant> {
-        let able = match &self.refresh {
-            Some(_) => true,
-            None => self.settings.grant == GrantKind::ClientCredentials,
-        };
-        if !able || !self.used || self.flight.is_some() || !self.is_unlocked() {
-            return None;
-        }
-        // A secret that only the login brings cannot be used without one.
-        if self.password_is_secret(password_as_secret) {
-            return None;
-        }
-        let access = self.access.as_ref()?;
-        let margin = access.margin();
-        let early = (margin / 10).min(Duration::from_secs(60)) * u32::from(spread) / 255;
-        let due = Instant::now() + access.left().saturating_sub(margin + early);
-        Some(due.max(self.rest.0))
-    }
-
-    /// Notes that the background asks now: the next time is 30 s away at least, longer after each failure.
-    pub(super) fn renewal_begins(&mut self) {
-        let failures = self.rest.1;
-        let pause = REST.saturating_mul(1 << failures.min(8)).min(LONG_REST);
-        self.rest = (Instant::now() + pause, failures.saturating_add(1));
+    /// Returns how a token can be had without asking a person anything; `password` is the login's, where there is one.
+    pub(super) fn way(&self, password: Option<&Password>) -> Result<Option<Grant>, Refusal> {
+        Ok(match (&self.refresh, self.settings.grant, password) {
+            (Some(refresh), _, _) => Some(Grant::Refresh(refresh.clone())),
+            (None, GrantKind::ClientCredentials, _) => Some(Grant::ClientCredentials),
+            (None, GrantKind::ServiceAccount, _) => Some(Grant::ServiceAccount),
+            (None, GrantKind::ManagedIdentity, _) => Some(Grant::ManagedIdentity),
+            (None, GrantKind::Password, Some(password)) => Some(Grant::Password(as_text(password)?)),
+            (None, GrantKind::Password, None)
+            | (None, GrantKind::AuthorizationCode | GrantKind::Device, _) => None,
+        })
     }
 
     /// Chooses the application's secret for a request.

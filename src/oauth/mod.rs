@@ -97,6 +97,14 @@ pub enum Error {
     /// No sensible answer just now: network, 5xx, HTML, throttling.
     #[error("{0}")]
     Unavailable(Said),
+    /// As `Unavailable`, and the endpoint says when to ask again (429 or 5xx with `Retry-After`).
+    #[error("{said}")]
+    Throttled {
+        /// Its words.
+        said: Said,
+        /// How long it wants to be left in peace.
+        wait: Duration,
+    },
     /// The person has not approved the device code yet: poll again after the interval.
     #[error("nobody has approved the device code yet")]
     Pending,

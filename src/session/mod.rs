@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::accounts::{Accounts, Caller};
+use crate::accounts::{Accounts, Admitted, Caller};
 use crate::config::{Config, Service, Upstream};
 use crate::protocol::guard::Guard;
 use crate::protocol::{Dialogue, Farewell, Heard, Identity, Local, Login, Welcome};
@@ -232,7 +232,8 @@ async fn part<D: Dialogue>(client: Wire, lost: Lost) -> Result<Option<(Wire, Wir
     Err(lost)
 }
 
-/// Credentials, account, token, provider: logged in.
+/// Credentials, account, token, provider: logged in. A token that the provider ended before its time is replaced once, and
+/// the client hears nothing of it.
 async fn admit<D: Dialogue>(
     dialogue: &D,
     login: &Login,
@@ -252,6 +253,27 @@ async fn admit<D: Dialogue>(
     if !seat.sit_for(&login.user, desk.most_per_account) {
         return Err(Refusal::Busy);
     }
+    let refusal = match call_on::<D>(dialogue, login, desk, &admitted, visit).await {
+        Err(refusal) if refusal.remedy().is_token() => refusal,
+        done => return done,
+    };
+    visit.enter(Step::Token);
+    let renewing = desk.accounts.renew(&admitted, &login.password, &refusal);
+    let Some(renewed) = renewing.await? else {
+        visit.enter(Step::Authenticate);
+        return Err(refusal);
+    };
+    call_on::<D>(dialogue, login, desk, &renewed, visit).await
+}
+
+/// Connects to an admitted login's server and logs in there.
+async fn call_on<D: Dialogue>(
+    dialogue: &D,
+    login: &Login,
+    desk: &Desk,
+    admitted: &Admitted,
+    visit: &mut Visit,
+) -> Result<(Wire, Welcome), Refusal> {
     let at = Config::upstream(&desk.service, &admitted.settings);
     visit.enter(Step::Dial);
     let server = desk.upstreams.dial(at).await?;
@@ -267,9 +289,6 @@ async fn admit<D: Dialogue>(
     match dialogue.authenticate(&mut opened, identity, login).await {
         Ok(welcome) => Ok((opened.server, welcome)),
         Err(refusal) => {
-            if matches!(refusal, Refusal::ServerRefused { .. }) {
-                desk.accounts.refused(&login.user, &admitted.token);
-            }
             D::leave(opened.server).await;
             Err(refusal)
         }

@@ -24,6 +24,9 @@ pub(in crate::accounts) struct Record {
     /// Which servers the access token is for: a digest.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(in crate::accounts) servers: String,
+    /// When the refresh token was last used or came, in seconds since 1970: unused ones die.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::accounts) refreshed_at: Option<u64>,
     /// The fields closed with the data key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(in crate::accounts) sealed: BTreeMap<String, String>,

@@ -7,6 +7,7 @@ mod keys;
 mod passwords;
 mod predecessor;
 mod reload;
+mod renewals;
 mod tokens;
 
 use std::collections::VecDeque;

@@ -88,9 +88,7 @@ async fn a_rotated_refresh_token_is_on_disk_before_it_is_used() {
         copy
     );
     assert_eq!(house.log_in("code@example.org", "pw").await.unwrap(), "two");
-    house
-        .accounts
-        .refused("code@example.org", &AccessToken::parse("two").unwrap());
+    past_its_end(&house, "two").await;
     house.fake.grants("three", 3_600, None);
     assert_eq!(
         house.log_in("code@example.org", "pw").await.unwrap(),
@@ -183,24 +181,6 @@ async fn a_dead_refresh_token_is_dropped_for_good_and_consent_asked_for() {
     house.fake.grants("two", 60, Some("r2"));
     house.answers("s1", "c").await;
     assert_eq!(login.await.unwrap().unwrap(), "two");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_token_the_server_refused_is_not_handed_out_again() {
-    let house = House::new();
-    let token = |text| AccessToken::parse(text).unwrap();
-    house.fake.grants("one", 3_600, None);
-    house.fake.grants("two", 3_600, None);
-    house.log_in("app@example.org", "pw").await.unwrap();
-    house.accounts.refused("app@example.org", &token("other"));
-    house.accounts.refused("nobody@example.org", &token("one"));
-    assert_eq!(house.log_in("app@example.org", "pw").await.unwrap(), "one");
-    house.accounts.refused("app@example.org", &token("one"));
-    assert_eq!(house.log_in("app@example.org", "pw").await.unwrap(), "two");
-    // Fresh and refused again: more tokens would not help, so the endpoint is left in peace.
-    house.accounts.refused("app@example.org", &token("two"));
-    assert_eq!(house.log_in("app@example.org", "pw").await.unwrap(), "two");
-    assert_eq!(house.fake.asked().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
