@@ -41,8 +41,8 @@ const ENDS_TOO_SOON: [&str; 3] = ["5.5.127", "5.7.142", "5.7.143"];
 /// authentication (5.7.30), a malformed login (5.5.121 to 126) or missing permission (5.7.144, 5.7.240) at Microsoft; a
 /// password or a web browser wanted at Google (5.7.9, 5.7.14).
 const NOT_THE_TOKEN: [&str; 12] = [
-    "5.7.139", "5.7.30", "5.5.121", "5.5.122", "5.5.123", "5.5.124", "5.5.125", "5.5.126", "5.7.144",
-    "5.7.240", "5.7.9", "5.7.14",
+    "5.7.139", "5.7.30", "5.5.121", "5.5.122", "5.5.123", "5.5.124", "5.5.125", "5.5.126",
+    "5.7.144", "5.7.240", "5.7.9", "5.7.14",
 ];
 
 /// Words, in lower case, of refusals without such a code that no new token helps against: limits, a mailbox whose protocol
@@ -250,26 +250,62 @@ mod tests {
     fn a_new_token_is_a_remedy_only_where_the_words_leave_room_for_it() {
         for (said, remedy) in [
             ("AUTHENTICATE failed.", Remedy::NewTokenForOld),
-            ("[AUTHENTICATIONFAILED] Invalid credentials (Failure)", Remedy::NewTokenForOld),
-            ("5.7.3 Authentication unsuccessful [AM0PR01.eurprd.prod.outlook.com]", Remedy::NewTokenForOld),
-            ("5.7.8 Username and Password not accepted. BadCredentials", Remedy::NewTokenForOld),
-            ("Authentication failure: unknown user name or bad password.", Remedy::NewTokenForOld),
+            (
+                "[AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+                Remedy::NewTokenForOld,
+            ),
+            (
+                "5.7.3 Authentication unsuccessful [AM0PR01.eurprd.prod.outlook.com]",
+                Remedy::NewTokenForOld,
+            ),
+            (
+                "5.7.8 Username and Password not accepted. BadCredentials",
+                Remedy::NewTokenForOld,
+            ),
+            (
+                "Authentication failure: unknown user name or bad password.",
+                Remedy::NewTokenForOld,
+            ),
             ("", Remedy::NewTokenForOld),
-            ("5.5.127 Invalid XOAUTH2 auth data - Token will expire soon", Remedy::NewToken),
+            (
+                "5.5.127 Invalid XOAUTH2 auth data - Token will expire soon",
+                Remedy::NewToken,
+            ),
             ("5.7.142 Token will expire soon", Remedy::NewToken),
             ("5.7.143 Expired token", Remedy::NewToken),
-            ("5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.", Remedy::NoToken),
-            ("5.7.144 XOAUTH2 authentication failed. Invalid API permission", Remedy::NoToken),
+            (
+                "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",
+                Remedy::NoToken,
+            ),
+            (
+                "5.7.144 XOAUTH2 authentication failed. Invalid API permission",
+                Remedy::NoToken,
+            ),
             ("5.5.124 Invalid XOAUTH2 auth data", Remedy::NoToken),
-            ("5.7.9 Application-specific password required", Remedy::NoToken),
+            (
+                "5.7.9 Application-specific password required",
+                Remedy::NoToken,
+            ),
             ("5.7.14 Please log in via your web browser", Remedy::NoToken),
-            ("[ALERT] Please log in via your web browser", Remedy::NoToken),
-            ("[ALERT] Too many simultaneous connections. (Failure)", Remedy::NoToken),
-            ("Request is throttled. Suggested Backoff Time: 89117 milliseconds", Remedy::NoToken),
+            (
+                "[ALERT] Please log in via your web browser",
+                Remedy::NoToken,
+            ),
+            (
+                "[ALERT] Too many simultaneous connections. (Failure)",
+                Remedy::NoToken,
+            ),
+            (
+                "Request is throttled. Suggested Backoff Time: 89117 milliseconds",
+                Remedy::NoToken,
+            ),
         ] {
             let server = "mail.example:993".to_owned();
             let said = Said::from(said);
-            let refused = Refusal::ServerRefused { server: server.clone(), said: said.clone() };
+            let refused = Refusal::ServerRefused {
+                server: server.clone(),
+                said: said.clone(),
+            };
             assert_eq!(refused.remedy(), remedy, "{said}");
             let busy = Refusal::ServerBusy { server, said };
             assert_eq!(busy.remedy(), Remedy::NoToken);

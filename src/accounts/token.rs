@@ -255,7 +255,9 @@ impl State {
             (None, GrantKind::ClientCredentials, _) => Some(Grant::ClientCredentials),
             (None, GrantKind::ServiceAccount, _) => Some(Grant::ServiceAccount),
             (None, GrantKind::ManagedIdentity, _) => Some(Grant::ManagedIdentity),
-            (None, GrantKind::Password, Some(password)) => Some(Grant::Password(as_text(password)?)),
+            (None, GrantKind::Password, Some(password)) => {
+                Some(Grant::Password(as_text(password)?))
+            }
             (None, GrantKind::Password, None)
             | (None, GrantKind::AuthorizationCode | GrantKind::Device, _) => None,
         })

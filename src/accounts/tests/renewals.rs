@@ -17,7 +17,12 @@ fn said(words: &str) -> Refusal {
 
 impl House {
     /// What a session gets for a token that the server refused.
-    async fn renew(&self, user: &str, token: &str, why: &Refusal) -> Result<Option<String>, Refusal> {
+    async fn renew(
+        &self,
+        user: &str,
+        token: &str,
+        why: &Refusal,
+    ) -> Result<Option<String>, Refusal> {
         let refused = super::super::Admitted {
             settings: Arc::new(self.accounts.world().config.account(user).unwrap()),
             user: user.to_owned(),
@@ -52,7 +57,10 @@ async fn a_young_token_that_is_refused_is_the_next_logins_affair() {
     house.fake.grants("two", 3_600, None);
     house.log_in(APP, "pw").await.unwrap();
     // Not the one that is held: somebody else's, or nobody's.
-    assert_eq!(house.renew(APP, "other", &no()).await.unwrap().unwrap(), "one");
+    assert_eq!(
+        house.renew(APP, "other", &no()).await.unwrap().unwrap(),
+        "one"
+    );
     assert_eq!(house.renew(CODE, "one", &no()).await, Ok(None));
     assert_eq!(house.log_in(APP, "pw").await.unwrap(), "one");
     tokio::time::advance(Duration::from_secs(59)).await;
@@ -72,7 +80,10 @@ async fn a_token_that_ends_too_soon_is_replaced_even_if_it_is_young() {
     house.fake.grants("two", 3_600, None);
     house.log_in(APP, "pw").await.unwrap();
     let soon = said("5.7.142 Token will expire soon");
-    assert_eq!(house.renew(APP, "one", &soon).await.unwrap().unwrap(), "two");
+    assert_eq!(
+        house.renew(APP, "one", &soon).await.unwrap().unwrap(),
+        "two"
+    );
     // Once.
     assert_eq!(house.renew(APP, "two", &soon).await, Ok(None));
     assert_eq!(house.fake.asked().len(), 2);
@@ -108,7 +119,10 @@ async fn fifty_refused_logins_share_one_request() {
         assert_eq!(login.await.unwrap().unwrap().unwrap(), "two");
     }
     // And one that hears of it late.
-    assert_eq!(house.renew(CODE, "one", &no()).await.unwrap().unwrap(), "two");
+    assert_eq!(
+        house.renew(CODE, "one", &no()).await.unwrap().unwrap(),
+        "two"
+    );
     assert_eq!(house.fake.asked().len(), 2);
 }
 
