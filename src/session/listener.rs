@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use super::proxy_header::{self, First};
 use super::seats::Seat;
 use super::visit::describe;
 use super::{Desk, Visit, serve, turn_away};
@@ -208,48 +209,87 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 
 /// Attends to one connection; without a seat it is only turned away.
 async fn receive(stream: TcpStream, from: SocketAddr, desk: Arc<Desk>, seat: Option<Seat>) {
-    let span = info_span!("session", service = desk.service.section, client = %from, account = tracing::field::Empty);
+    keep_alive(&stream);
+    // The socket has an address as long as it is open; a client that is gone already needs no true one.
+    let at = stream.local_addr().unwrap_or(from);
+    let Some(guest) = introduce(stream, from, &desk).await else {
+        return;
+    };
+    let span = info_span!("session", service = desk.service.section, client = %guest.from, account = tracing::field::Empty);
     match desk.service.protocol {
-        Protocol::Imap => {
-            attend::<Imap>(stream, from, desk, seat)
-                .instrument(span)
-                .await
+        Protocol::Imap => attend::<Imap>(guest, at, desk, seat).instrument(span).await,
+        Protocol::Pop => attend::<Pop>(guest, at, desk, seat).instrument(span).await,
+        Protocol::Smtp => attend::<Smtp>(guest, at, desk, seat).instrument(span).await,
+    }
+}
+
+/// Somebody at the door.
+struct Guest {
+    wire: Wire,
+    /// The client's address.
+    from: SocketAddr,
+    /// Whether a load balancer came on nobody's behalf.
+    is_check: bool,
+}
+
+/// Learns who comes: a load balancer has to say whom it speaks for. `None` where it does not.
+async fn introduce(stream: TcpStream, from: SocketAddr, desk: &Desk) -> Option<Guest> {
+    let peer = from.ip().to_canonical();
+    let mut networks = desk.service.proxy_protocol_from.iter();
+    if !networks.any(|network| network.contains(&peer)) {
+        return Some(Guest {
+            wire: Wire::new(stream, from.to_string()),
+            from,
+            is_check: false,
+        });
+    }
+    let mut wire = Wire::new(stream, from.to_string());
+    let first = tokio::select! {
+        first = proxy_header::hear(&mut wire) => first,
+        () = desk.stopping() => return None,
+    };
+    let section = &desk.service.section;
+    match first {
+        First::Client(client) => {
+            debug!("[{section}] {from} speaks for {client}");
+            Some(Guest {
+                wire: wire.speaking_for(client.to_string()),
+                from: client,
+                is_check: false,
+            })
         }
-        Protocol::Pop => {
-            attend::<Pop>(stream, from, desk, seat)
-                .instrument(span)
-                .await
+        First::Nobody => Some(Guest {
+            wire,
+            from,
+            is_check: true,
+        }),
+        First::Silence => {
+            debug!("[{section}] {from} came and went");
+            None
         }
-        Protocol::Smtp => {
-            attend::<Smtp>(stream, from, desk, seat)
-                .instrument(span)
-                .await
+        First::NoHeader(why) => {
+            warn!(
+                "[{section}] {from} is in proxy_protocol_from but sent no good PROXY header ({why}); closing. Switch the \
+                 PROXY protocol on there (`send-proxy` in HAProxy), or take the address out of proxy_protocol_from"
+            );
+            None
         }
     }
 }
 
 async fn attend<D: crate::protocol::Dialogue>(
-    stream: TcpStream,
-    from: SocketAddr,
+    guest: Guest,
+    at: SocketAddr,
     desk: Arc<Desk>,
     seat: Option<Seat>,
 ) {
     let Some(mut seat) = seat else {
-        let told = turn_away::<D>(Wire::new(stream, from.to_string()), &desk.door).await;
+        let told = turn_away::<D>(guest.wire, &desk.door).await;
         debug!(?told, "turned away");
         return;
     };
-    keep_alive(&stream);
-    // The socket has an address as long as it is open; a client that is gone already needs no true one.
-    let at = stream.local_addr().unwrap_or(from);
-    let mut visit = Visit::begin(D::NAME, at, from, &desk.service);
-    let ended = serve::<D>(
-        Wire::new(stream, from.to_string()),
-        &desk,
-        &mut seat,
-        &mut visit,
-    )
-    .await;
+    let mut visit = Visit::begin(D::NAME, at, guest.from, guest.is_check, &desk.service);
+    let ended = serve::<D>(guest.wire, &desk, &mut seat, &mut visit).await;
     visit.end(&ended);
 }
 

@@ -17,6 +17,7 @@ use crate::wire::tls::LocalTls;
 use crate::wire::{Lost, Wire};
 
 pub mod listener;
+mod proxy_header;
 pub mod seats;
 mod sniff;
 pub mod splice;
@@ -108,7 +109,7 @@ async fn receive<D: Dialogue>(
         Door::StartTls(tls) => starttls = Some(tls),
         Door::Implicit(tls) => {
             visit.enter(Step::LocalTls);
-            client = client.accept_tls(tls).await?;
+            client = client.accept_tls_from_start(tls).await?;
         }
     }
     visit.enter(Step::Greeting);
@@ -203,7 +204,7 @@ async fn receive<D: Dialogue>(
 async fn turn_away<D: Dialogue>(mut client: Wire, door: &Door) -> Result<(), Lost> {
     client.set_deadline(Some(Instant::now() + TURN_AWAY));
     if let Door::Implicit(tls) = door {
-        client = client.accept_tls(tls).await?;
+        client = client.accept_tls_from_start(tls).await?;
     }
     dismiss::<D>(client, Farewell::Busy).await.map(drop)
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::splice::Traffic;
 use crate::config::Service;
@@ -59,6 +59,8 @@ pub struct Visit {
     step: Step,
     account: Option<Said>,
     remark: Option<&'static str>,
+    /// Whether a load balancer came on nobody's behalf, of which nothing is said unless a login follows.
+    is_check: bool,
     /// What was relayed.
     pub traffic: Traffic,
 }
@@ -74,12 +76,18 @@ impl Visit {
         name: &'static str,
         at: SocketAddr,
         from: SocketAddr,
+        is_check: bool,
         service: &Service,
     ) -> Self {
         let (local, upstream) = describe(service);
-        info!(
+        let arrival = format!(
             "Accepting new connection from {from} to {name} server at {at} ({local}) proxying {upstream}"
         );
+        if is_check {
+            debug!("{arrival}");
+        } else {
+            info!("{arrival}");
+        }
         Self {
             name,
             at,
@@ -88,6 +96,7 @@ impl Visit {
             step: Step::Greeting,
             account: None,
             remark: None,
+            is_check,
             traffic: Traffic::default(),
         }
     }
@@ -152,10 +161,15 @@ impl Visit {
             }
             (Err(lost), None) => format!(": {lost}"),
         };
-        info!(
+        let departure = format!(
             "Closing {name} connection from {from} (account {account}) after {seconds:.1} s while {step}, {sent} bytes \
              from the client, {received} bytes from the server{how}"
         );
+        if self.is_check && self.account.is_none() {
+            debug!("{departure}");
+        } else {
+            info!("{departure}");
+        }
     }
 
     fn who(&self) -> &str {

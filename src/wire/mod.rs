@@ -114,6 +114,13 @@ impl Wire {
         &self.peer
     }
 
+    /// Names the other side anew: the peer is a load balancer that speaks for this one.
+    #[must_use]
+    pub fn speaking_for(mut self, peer: impl Into<String>) -> Self {
+        self.peer = peer.into();
+        self
+    }
+
     /// Returns whether TLS is in force.
     pub fn is_secured(&self) -> bool {
         self.secured
@@ -256,7 +263,7 @@ impl Wire {
         self.accept_tls_from_start(tls).await
     }
 
-    /// Begins TLS as the server, giving the handshake the bytes that were only looked at by [`Wire::listen`].
+    /// Begins TLS as the server, giving the handshake the bytes that were read but not taken.
     pub async fn accept_tls_from_start(self, tls: &tls::LocalTls) -> Result<Self, Lost> {
         let peer = self.peer;
         let deadline = self.deadline;
