@@ -255,7 +255,8 @@ async fn introduce(stream: TcpStream, from: SocketAddr, desk: &Desk) -> Option<G
             Some(Guest {
                 wire: wire.speaking_for(client.to_string()),
                 from: client,
-                is_check: false,
+                // HAProxy's checks of version 1 name their own end.
+                is_check: client == SocketAddr::new(peer, from.port()),
             })
         }
         First::Nobody => Some(Guest {

@@ -1,7 +1,7 @@
 //! The program between real clients and real servers.
 //!
 //! Dovecot, Postfix and oidc-provider are started from what is installed, on free loopback ports, in directories that
-//! vanish afterwards; curl, swaks, msmtp, mbsync, fetchmail, Python, PHP and a second Postfix are the clients. The mail
+//! vanish afterwards; curl, swaks, msmtp, mbsync, fetchmail, Python, PHP and a second Postfix are the clients, HAProxy a load balancer. The mail
 //! servers accept XOAUTH2 and OAUTHBEARER only and ask the OAuth2 server about every token.
 //!
 //! A test whose programs are not installed says so in one line and passes; with `CI=true` it fails. `.ci/run` installs
@@ -33,6 +33,7 @@ mod stage;
 mod applications;
 mod command_line;
 mod consent;
+mod load_balancer;
 mod round_trip;
 mod servers_alone;
 mod smarthost;

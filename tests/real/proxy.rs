@@ -73,6 +73,13 @@ impl Service {
         self
     }
 
+    /// Its clients come through a load balancer with this address.
+    pub(crate) fn behind(mut self, balancer: &str) -> Self {
+        self.lines
+            .push_str(&format!("proxy_protocol_from = {balancer}\n"));
+        self
+    }
+
     /// Local clients begin TLS by STARTTLS or STLS.
     pub(crate) fn local_starttls(self, stage: &Stage) -> Self {
         let mut service = self.local_tls(stage);
@@ -162,6 +169,11 @@ impl Proxy {
     fn port(&self, protocol: &str) -> u16 {
         let found = self.services.iter().find(|(name, _)| *name == protocol);
         found.expect("the test configured that service").1
+    }
+
+    /// Returns what the program wrote.
+    pub(crate) fn printed(&self) -> &Log {
+        &self.daemon.printed
     }
 
     /// Waits for the address that the program asks the account's owner to visit.
