@@ -131,6 +131,26 @@ async fn a_session_sent_at_once_behind_its_header_is_served() {
 }
 
 #[tokio::test]
+async fn a_first_password_counts_by_the_clients_address_and_not_by_the_load_balancers() {
+    let provider = Provider::start().await;
+    let proxy = Plan::for_provider(&provider)
+        .section("[DEFAULT]\nproxy_protocol_from = 127.0.0.1")
+        .app(&provider, USER)
+        .start();
+    let mut far = Client::plain(proxy.at("IMAP-0")).await;
+    far.send(V1).await;
+    far.line().await;
+    let said = far.imap(&format!("LOGIN {USER} \"{PASSWORD}\"")).await;
+    assert!(said.last().unwrap().starts_with("NO"), "{said:?}");
+    assert_eq!(provider.world.register.requests().len(), 0);
+    let mut near = Client::plain(proxy.at("IMAP-0")).await;
+    near.send(b"PROXY TCP4 127.0.0.9 127.0.0.1 12345 2993\r\n")
+        .await;
+    near.line().await;
+    log_in(&mut near, "IMAP-0").await;
+}
+
+#[tokio::test]
 async fn others_may_not_send_one() {
     let (provider, proxy) = behind("10.0.0.0/8", None).await;
     for section in SECTIONS {

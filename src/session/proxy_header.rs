@@ -1,4 +1,4 @@
-//! The header by which a load balancer tells whom it speaks for (HAProxy's PROXY protocol, versions 1 and 2).
+//! The header by which a load balancer tells whom it speaks for: the PROXY protocol, versions 1 and 2.
 //!
 //! Takes the header from the wire and nothing behind it. Knows neither who may send one nor what the address is used for.
 

@@ -1,4 +1,4 @@
-//! HAProxy in front of the program: the clients' own addresses arrive, and its health checks stay quiet.
+//! A load balancer in front of the program: the clients' own addresses arrive, and its health checks stay quiet.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::proxy::{Proxy, Service};
 use crate::stage::Stage;
 use crate::{PASSWORD, USER};
 
-/// Where the clients come from; HAProxy itself comes from 127.0.0.1.
+/// Where the clients come from; the load balancer itself comes from 127.0.0.1.
 const CLIENT: &str = "127.0.0.2";
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! The program between real clients and real servers.
 //!
 //! Dovecot, Postfix and oidc-provider are started from what is installed, on free loopback ports, in directories that
-//! vanish afterwards; curl, swaks, msmtp, mbsync, fetchmail, Python, PHP and a second Postfix are the clients, HAProxy a load balancer. The mail
+//! vanish afterwards; curl, swaks, msmtp, mbsync, fetchmail, Python, PHP, a second Postfix and a load balancer are the
+//! clients. The mail
 //! servers accept XOAUTH2 and OAUTHBEARER only and ask the OAuth2 server about every token.
 //!
 //! A test whose programs are not installed says so in one line and passes; with `CI=true` it fails. `.ci/run` installs
