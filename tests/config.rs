@@ -268,8 +268,8 @@ fn a_permission_url_outweighs_the_flow_except_device() {
             GrantKind::Password,
         ),
         (
-            "oauth2_flow = service_account\n".into(),
-            GrantKind::ServiceAccount,
+            "oauth2_flow = managed_identity\n".into(),
+            GrantKind::ManagedIdentity,
         ),
     ] {
         assert_eq!(grant(&extra).unwrap().0, kind, "{extra}");
@@ -590,8 +590,11 @@ fn the_example_works_with_every_option_in_force() {
         "cert.pem",
         "key.pem",
         "ca.pem",
+        "clients.pem",
         "application.pem",
         "application.key",
+        "azure-identity-token",
+        "service-account.json",
     ] {
         std::fs::write(folder.path().join(name), "x").unwrap();
     }
@@ -603,6 +606,10 @@ fn the_example_works_with_every_option_in_force() {
     for (user, grant) in [
         ("me@gmail.example", GrantKind::AuthorizationCode),
         ("anyone@example.com", GrantKind::ClientCredentials),
+        ("anyone@example.net", GrantKind::ClientCredentials),
+        ("anyone@example.edu", GrantKind::ClientCredentials),
+        ("anyone@machine.example", GrantKind::ManagedIdentity),
+        ("anyone@workspace.example", GrantKind::ServiceAccount),
         ("old@example.net", GrantKind::Password),
         ("anyone@example.org", GrantKind::AuthorizationCode),
     ] {

@@ -301,6 +301,7 @@ impl State {
                 .as_ref()
                 .is_none_or(|(from, _)| !from.is_empty())
             && settings.assertion_certificate.is_none()
+            && settings.assertion_file.is_none()
     }
 }
 

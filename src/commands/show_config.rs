@@ -99,6 +99,10 @@ fn client_auth(config: &Config, settings: &AccountSettings) -> &'static str {
         .use_login_password_as_client_credentials_secret;
     if settings.grant == GrantKind::ServiceAccount {
         "service_account_key"
+    } else if settings.grant == GrantKind::ManagedIdentity {
+        "managed_identity"
+    } else if settings.assertion_file.is_some() {
+        "assertion_file"
     } else if settings.client_secret.is_some() || settings.cached.client_secret_encrypted.is_some()
     {
         "secret"

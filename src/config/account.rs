@@ -4,7 +4,7 @@
 //! `[DEFAULT]`. The last two count only with `allow_catch_all_accounts`. User names match section names exactly, in
 //! this case. An empty value ends the search and counts as absent.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::ini::{Found, Ini, whole_number};
 use super::{
@@ -165,14 +165,22 @@ impl<'a> Chain<'a> {
         let password = self
             .find("oauth2_flow")
             .is_some_and(|f| f.value == "password");
-        let machine = self
-            .find("oauth2_flow")
-            .is_some_and(|f| f.value == "managed_identity");
+        let grant = self.grant().ok().map(|(grant, _)| grant);
+        let machine = grant == Some(GrantKind::ManagedIdentity);
+        // The key of a service account names its token endpoint.
+        let service = grant == Some(GrantKind::ServiceAccount);
         let scope = has("oauth2_scope") || ((password || machine) && has("oauth2_resource"));
         let missing: Vec<&str> = [
-            ("token_url", has("token_url") || has("issuer") || machine),
+            (
+                "token_url",
+                has("token_url") || has("issuer") || machine || service,
+            ),
             ("client_id", has("client_id") || machine),
             ("oauth2_scope", scope),
+            (
+                "client_secret",
+                !service || has("client_secret") || has("client_secret_encrypted"),
+            ),
         ]
         .into_iter()
         .filter_map(|(key, there)| (!there).then_some(key))
@@ -187,11 +195,30 @@ impl<'a> Chain<'a> {
             return Err(self.incomplete(&format!("still holds a placeholder for {keys}")));
         }
         for key in ["permission_url", "token_url"] {
-            if let Some(Err(fault)) = self.find(key).map(|found| value::endpoint(found.value)) {
+            let check = if machine {
+                value::web_address
+            } else {
+                value::endpoint
+            };
+            if let Some(Err(fault)) = self.find(key).map(|found| check(found.value)) {
                 return Err(self.incomplete(&format!("cannot work: {key}: {fault}")));
             }
         }
+        let id = self.find("client_id").map(|found| found.value);
+        if service && !matches!(id, Some("file" | "key")) {
+            return Err(self.incomplete(
+                "cannot work: client_id: with oauth2_flow = service_account it is `file` (client_secret names the JSON \
+                 key file) or `key` (client_secret is the key's text)",
+            ));
+        }
         Ok(())
+    }
+
+    /// Finds the file with a service account's key, where the account names one.
+    pub(super) fn key_file(&self, grant: GrantKind, config: &Path) -> Option<PathBuf> {
+        let named = self.find("client_id").is_some_and(|id| id.value == "file");
+        let secret = self.find("client_secret")?;
+        (grant == GrantKind::ServiceAccount && named).then(|| value::file(secret.value, config))
     }
 
     /// Brings together what a login as `user` uses. `config` is the configuration file.
@@ -214,12 +241,20 @@ impl<'a> Chain<'a> {
         let certificate = self
             .find("jwt_certificate_path")
             .zip(self.find("jwt_key_path"));
+        let assertion_file = self.find("client_assertion_file");
+        // An assertion is the stronger proof, and nobody names one without meaning it: no secret counts beside it, and
+        // none has to be opened.
+        let asserted = (assertion_file.is_some() || certificate.is_some())
+            && grant != GrantKind::ServiceAccount;
+        let client_secret = self.find("client_secret").filter(|_| !asserted);
+        let client_secret = client_secret.map(|found| match self.key_file(grant, config) {
+            Some(file) => Secret::new(file.display().to_string()),
+            None => Secret::from(found.value),
+        });
         // Where both are there the plain secret counts, as it did for the predecessor: then the other is nothing that
         // a password has to open.
-        let client_secret = self
-            .find("client_secret")
-            .map(|found| Secret::from(found.value));
-        let sealed_secret = text("client_secret_encrypted").filter(|_| client_secret.is_none());
+        let sealed_secret =
+            text("client_secret_encrypted").filter(|_| client_secret.is_none() && !asserted);
         let pkce = self.find("use_pkce");
         let pkce = pkce.and_then(|found| self.ini.flag(found, "use_pkce"));
         Ok(AccountSettings {
@@ -243,9 +278,7 @@ impl<'a> Chain<'a> {
                 }
                 _ => AssertionAlgorithm::Ps256,
             },
-            assertion_file: self
-                .find("client_assertion_file")
-                .map(|found| value::file(found.value, config)),
+            assertion_file: assertion_file.map(|found| value::file(found.value, config)),
             issuer: text("issuer"),
             sign_in_as: text("sign_in_as"),
             imap_user: text("imap_user"),

@@ -17,6 +17,7 @@ use crate::secret::Secret;
 pub use ipnet::IpNet;
 
 mod account;
+mod credentials;
 pub mod durable;
 pub mod edit;
 pub mod ini;

@@ -6,7 +6,7 @@ use super::account::Chain;
 use super::ini::{DEFAULT, Section, whole_number};
 use super::keys::{self, Kind, OPTIONS_SECTION};
 use super::proof::Proof;
-use super::{Options, scan, service, value};
+use super::{Options, credentials, scan, service, value};
 
 /// Looks for everything odd.
 pub(super) fn look(proof: &mut Proof<'_>, options: &Options) {
@@ -92,6 +92,12 @@ fn content(proof: &mut Proof<'_>, section: &Section, key: &str, refused: bool) {
     }
     let fault = match key {
         "imap_server" | "pop_server" | "smtp_server" => value::upstream(found.value).err(),
+        "jwt_algorithm" if !["PS256", "RS256"].contains(&&*found.value.to_ascii_uppercase()) => {
+            Some(format!(
+                "{} is neither PS256 nor RS256",
+                value::shown(found.value)
+            ))
+        }
         "use_pkce" if proof.ini.flag(found, key).is_none() => Some(format!(
             "{} is neither True nor False",
             value::shown(found.value)
@@ -136,26 +142,22 @@ fn account(proof: &mut Proof<'_>, section: &Section, options: &Options) -> bool 
                 section.line,
                 format!("[{name}] has no effect while allow_catch_all_accounts is not True in [emailproxy]"),
             );
+            return false;
+        }
+        let somebody = if name == "@" {
+            "*".to_owned()
+        } else {
+            format!("*{name}")
+        };
+        if let Some(chain) = Chain::of(proof.ini, &somebody, true) {
+            credentials::look(proof, &chain);
         }
         return false;
     }
     let Some(chain) = Chain::of(proof.ini, name, options.allow_catch_all_accounts) else {
         return false;
     };
-    let pair = ["jwt_certificate_path", "jwt_key_path"].map(|key| chain.find(key));
-    if let [Some(only), None] | [None, Some(only)] = pair {
-        proof.warn(
-            only.line,
-            "jwt_certificate_path and jwt_key_path only work together; neither is used",
-        );
-    }
-    let own = |key| proof.ini.own(name, key).filter(|own| !own.value.is_empty());
-    if let (Some(_), Some(sealed)) = (own("client_secret"), own("client_secret_encrypted")) {
-        proof.warn(
-            sealed.line,
-            "client_secret_encrypted has no effect beside client_secret; remove one of the two",
-        );
-    }
+    credentials::look(proof, &chain);
     let refused = chain.check();
     if let Err(why) = &refused {
         proof.warn(

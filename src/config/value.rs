@@ -158,6 +158,17 @@ pub fn endpoint(value: &str) -> Result<(), String> {
     }
 }
 
+/// Checks the address of a machine's own identity service, which may be plain HTTP wherever it is.
+pub fn web_address(value: &str) -> Result<(), String> {
+    match url::Url::parse(value) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(()),
+        _ => Err(with_hint(
+            format!("{} must begin with http:// or https://", shown(value)),
+            value,
+        )),
+    }
+}
+
 /// Checks a forward proxy's address, which may hold a password and is therefore never shown.
 pub(super) fn forward_proxy(value: &str) -> Result<(), String> {
     let fault = "must be socks5://host:port or http://host:port, with user:password@ before the host if need be";

@@ -82,6 +82,17 @@ fn at_the_provider(plan: &Plan) -> Vec<String> {
                 );
             }
         }
+        (GrantKind::ServiceAccount, _) => lines.push(
+            "  In the Admin console, under Security, API controls, Domain-wide delegation, allow the service account's \
+             client id (a number, in the key file) exactly the scopes of oauth2_scope"
+                .into(),
+        ),
+        (GrantKind::ManagedIdentity, _) => lines.push(
+            "  Give the machine an identity, assign it the Exchange Online roles IMAP.AccessAsApp, POP.AccessAsApp and \
+             SMTP.SendAsApp (by PowerShell or Graph), register its service principal in Exchange Online \
+             (New-ServicePrincipal) and give it the mailboxes (Add-MailboxPermission)"
+                .into(),
+        ),
         (GrantKind::ClientCredentials, Some(provider)) if provider.tenant.is_some() => lines.push(
             "  Give the application the permissions IMAP.AccessAsApp, POP.AccessAsApp and SMTP.SendAsApp with admin \
              consent, register its service principal in Exchange Online (New-ServicePrincipal) and give it the \
@@ -89,6 +100,17 @@ fn at_the_provider(plan: &Plan) -> Vec<String> {
                 .into(),
         ),
         _ => lines.push("  The application must be registered for this grant and these scopes.".into()),
+    }
+    let planned = |wanted: &str| plan.keys.iter().any(|(key, _)| *key == wanted);
+    if planned("jwt_certificate_path") {
+        lines.push("  Give the application the certificate (not its key); the log warns 30 days before it expires".into());
+    }
+    if planned("client_assertion_file") {
+        lines.push(
+            "  Let the application trust whoever writes the assertion's file: a federated credential with its issuer and \
+             subject"
+                .into(),
+        );
     }
     lines
 }
@@ -119,7 +141,11 @@ fn next(file: &str, plan: &Plan) -> Vec<String> {
         ),
         _ => lines.push("  then log in with the mail program; nobody needs to consent".into()),
     }
-    if plan.is_catch_all() && plan.grant == GrantKind::ClientCredentials {
+    let alone = matches!(
+        plan.grant,
+        GrantKind::ClientCredentials | GrantKind::ServiceAccount | GrantKind::ManagedIdentity
+    );
+    if plan.is_catch_all() && alone {
         lines.push(
             "  Note: the application opens every mailbox it was given; the first password used for an address becomes \
              that address's password here"

@@ -17,6 +17,16 @@ const STALE_WITHOUT_CONSENT: [&str; 4] = [
     "redirect_list_address",
 ];
 
+/// What proves an application in a secret's place.
+const ASSERTIONS: [&str; 3] = [
+    "client_assertion_file",
+    "jwt_certificate_path",
+    "jwt_key_path",
+];
+
+/// What proves an application by a secret.
+const SECRETS: [&str; 2] = ["client_secret", "client_secret_encrypted"];
+
 /// What is being written, and what stands in the way.
 struct Work<'a> {
     sheet: Sheet,
@@ -154,13 +164,14 @@ impl Work<'_> {
     }
 
     /// Keeps the account from inheriting a key that the plan does not mean it to have: an empty value ends the search.
-    /// A secret lent together with the same application's id is meant.
+    /// A proof lent together with the same application's id is meant.
     fn mask(&mut self, key: &str) -> Result<(), String> {
         let account = self.plan.account.clone();
         let ours = self.plan.keys.iter().find(|(key, _)| *key == "client_id");
         let ours = ours.map(|(_, id)| id.clone());
         let stranger = |section: &String| {
-            !keys::is_secret(key) || self.sheet.value(section, "client_id") != ours
+            let proof = keys::is_secret(key) || ASSERTIONS.contains(&key);
+            !proof || self.sheet.value(section, "client_id") != ours
         };
         if self.lenders(key).iter().any(stranger) && self.sheet.value(&account, key).is_none() {
             self.sheet.set(&account, key, "")?;
@@ -202,17 +213,40 @@ impl Work<'_> {
         }
         if let Some(secret) = &plan.secret {
             self.take(section, "client_secret_encrypted")?;
+            for key in ASSERTIONS {
+                self.take(section, key)?;
+            }
             self.put(section, "client_secret", secret.reveal(), &[])?;
         }
-        if !plan.keys.iter().any(|(key, _)| *key == "permission_url") {
+        let planned = |key: &str| plan.keys.iter().any(|(planned, _)| *planned == key);
+        if ASSERTIONS.iter().any(|key| planned(key)) {
+            for key in SECRETS {
+                self.take(section, key)?;
+            }
+        }
+        if !planned("permission_url") {
             self.mask("permission_url")?;
         }
+        if plan.grant == GrantKind::ManagedIdentity {
+            for key in ["token_url", "client_id"]
+                .iter()
+                .filter(|key| !planned(key))
+            {
+                self.mask(key)?;
+            }
+        }
         // Somebody else's secret belongs to somebody else's application.
-        self.mask("client_secret")?;
-        self.mask("client_secret_encrypted")?;
+        for key in SECRETS
+            .iter()
+            .chain(&ASSERTIONS)
+            .filter(|key| !planned(key))
+        {
+            self.mask(key)?;
+        }
         let credentials = [
             "client_secret",
             "client_secret_encrypted",
+            "client_assertion_file",
             "jwt_certificate_path",
         ];
         let proven = credentials
@@ -223,7 +257,8 @@ impl Work<'_> {
             });
         if plan.grant == GrantKind::ClientCredentials && !proven {
             return Err(
-                "client credentials need the application's secret: add --oauth2-client-secret-file"
+                "client credentials need the application's secret (add --oauth2-client-secret-file), a certificate \
+                 (--jwt-certificate-path, --jwt-key-path) or a --client-assertion-file"
                     .into(),
             );
         }

@@ -6,6 +6,7 @@
 mod advice;
 mod apply;
 mod ask;
+mod credentials;
 mod plan;
 mod servers;
 
@@ -112,7 +113,10 @@ pub struct RegisterArgs {
     /// The scopes, separated by blanks
     #[arg(long, value_name = "SCOPES")]
     pub oauth2_scope: Option<String>,
-    /// authorization_code, client_credentials, device, password or service_account
+    /// The resource that older endpoints and managed identities want in the scopes' place
+    #[arg(long, value_name = "RESOURCE")]
+    pub oauth2_resource: Option<String>,
+    /// authorization_code, client_credentials, device, password, service_account or managed_identity
     #[arg(long, value_name = "FLOW")]
     pub oauth2_flow: Option<String>,
     /// The application's id at the provider
@@ -125,6 +129,22 @@ pub struct RegisterArgs {
     /// A file with the application's secret; `-` reads it from standard input
     #[arg(long, value_name = "FILE", conflicts_with = "oauth2_client_secret")]
     pub oauth2_client_secret_file: Option<PathBuf>,
+
+    /// The application's certificate, PEM, in the secret's place; with --jwt-key-path
+    #[arg(long, value_name = "FILE")]
+    pub jwt_certificate_path: Option<String>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub jwt_key_path: Option<String>,
+    /// How it signs: PS256 or RS256 [usually PS256]
+    #[arg(long, value_name = "ALGORITHM")]
+    pub jwt_algorithm: Option<String>,
+    /// A file with a signed token that somebody else writes, in the secret's place (workload identity)
+    #[arg(long, value_name = "FILE")]
+    pub client_assertion_file: Option<String>,
+    /// The JSON key file of a Google service account, for --oauth2-flow service_account
+    #[arg(long, value_name = "FILE", conflicts_with = "oauth2_client_id")]
+    pub service_account_key_file: Option<String>,
 
     /// The redirect URI as entered at the provider [usually http://localhost:8825]
     #[arg(long, value_name = "URL")]
@@ -230,8 +250,14 @@ impl RegisterArgs {
             &self.oauth2_permission_url,
             &self.oauth2_token_url,
             &self.oauth2_scope,
+            &self.oauth2_resource,
             &self.oauth2_flow,
             &self.oauth2_client_id,
+            &self.jwt_certificate_path,
+            &self.jwt_key_path,
+            &self.jwt_algorithm,
+            &self.client_assertion_file,
+            &self.service_account_key_file,
             &self.redirect_uri,
             &self.redirect_listen_address,
         ];

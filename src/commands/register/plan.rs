@@ -3,6 +3,7 @@
 //! Pure: knows neither files nor terminals. What makes no sense is refused with a reason.
 
 use super::RegisterArgs;
+use super::credentials::Credentials;
 use super::servers::{Planned, services};
 use crate::config::{GrantKind, Protocol, keys, value};
 use crate::providers::{self, Provider, Redirect};
@@ -65,9 +66,17 @@ impl Plan {
         });
         let token_url = text(args.oauth2_token_url.as_ref(), "--oauth2-token-url")?;
         let token_is_said = token_url.is_some();
-        let token_url = token_url
-            .or_else(|| filled(provider?.token))
-            .ok_or("--oauth2-token-url (or --provider) must say where tokens are fetched")?;
+        // A machine's identity is asked for where it says itself; a service account's key names its endpoint.
+        let token_url = token_url.or_else(|| match flow {
+            GrantKind::ManagedIdentity => None,
+            _ => filled(provider?.token),
+        });
+        let alone = matches!(flow, GrantKind::ManagedIdentity | GrantKind::ServiceAccount);
+        if token_url.is_none() && !alone {
+            return Err(
+                "--oauth2-token-url (or --provider) must say where tokens are fetched".into(),
+            );
+        }
         let grant = match (&permission_url, flow) {
             (Some(_), GrantKind::Device) => GrantKind::Device,
             (Some(_), _) => GrantKind::AuthorizationCode,
@@ -86,17 +95,15 @@ impl Plan {
                 flow.as_str()
             ));
         }
-        if matches!(grant, GrantKind::Device | GrantKind::ServiceAccount) {
-            notes.push(format!(
-                "the flow {} is kept in the file, but logins with it are refused by this version",
-                grant.as_str()
-            ));
-        }
         for (flag, url) in [
             ("--oauth2-permission-url", permission_url.as_deref()),
-            ("--oauth2-token-url", Some(token_url.as_str())),
+            ("--oauth2-token-url", token_url.as_deref()),
         ] {
-            url.map_or(Ok(()), value::endpoint)
+            let check = match grant {
+                GrantKind::ManagedIdentity => value::web_address,
+                _ => value::endpoint,
+            };
+            url.map_or(Ok(()), check)
                 .map_err(|fault| format!("{flag}: {fault}"))?;
         }
         if grant == GrantKind::ClientCredentials
@@ -107,17 +114,18 @@ impl Plan {
             return Err("client credentials need a tenant of their own: add --tenant".into());
         }
 
+        let resource = text(args.oauth2_resource.as_ref(), "--oauth2-resource")?;
         let scope = text(args.oauth2_scope.as_ref(), "--oauth2-scope")?
             .map(|scope| scope.split_whitespace().collect::<Vec<_>>().join(" "))
-            .or_else(|| usual_scope(provider?, grant, &services))
-            .ok_or("--oauth2-scope must say what the token is for")?;
-        let client_id = text(args.oauth2_client_id.as_ref(), "--oauth2-client-id")?
-            .ok_or("--oauth2-client-id must name the application registered at the provider")?;
-        if client_id.contains(char::is_whitespace) {
-            return Err("--oauth2-client-id has blanks in it; an application's id has none".into());
+            .or_else(|| usual_scope(provider.filter(|_| resource.is_none())?, grant, &services));
+        let stands_in = matches!(grant, GrantKind::Password | GrantKind::ManagedIdentity);
+        if scope.is_none() && !(stands_in && resource.is_some()) {
+            return Err("--oauth2-scope must say what the token is for".into());
         }
+        let credentials = Credentials::of(args, grant)?;
         if grant == GrantKind::AuthorizationCode
             && secret.is_none()
+            && credentials.keys.is_empty()
             && provider.is_some_and(|p| p.needs_secret)
         {
             notes.push(
@@ -129,10 +137,12 @@ impl Plan {
         let redirect_uri = redirect_uri(args, provider, grant)?;
         let mut keys = Vec::new();
         keys.extend(permission_url.map(|url| ("permission_url", url)));
-        keys.push(("token_url", token_url));
-        keys.push(("oauth2_scope", scope));
+        keys.extend(token_url.map(|url| ("token_url", url)));
+        keys.extend(scope.map(|scope| ("oauth2_scope", scope)));
+        keys.extend(resource.map(|resource| ("oauth2_resource", resource)));
         keys.push(("oauth2_flow", flow.as_str().to_owned()));
-        keys.push(("client_id", client_id));
+        keys.extend(credentials.client_id.map(|id| ("client_id", id)));
+        keys.extend(credentials.keys);
         keys.extend(listen_address(args)?.map(|address| ("redirect_listen_address", address)));
         if grant == GrantKind::AuthorizationCode && provider.is_some_and(|p| !p.pkce) {
             keys.push(("use_pkce", "False".to_owned()));
@@ -143,7 +153,7 @@ impl Plan {
             account,
             grant,
             keys,
-            secret,
+            secret: secret.or(credentials.key_file),
             redirect_uri,
             provider,
             notes,
@@ -245,6 +255,7 @@ fn flow(args: &RegisterArgs, consent_possible: bool) -> Result<GrantKind, String
         GrantKind::Device,
         GrantKind::Password,
         GrantKind::ServiceAccount,
+        GrantKind::ManagedIdentity,
     ];
     let Some(flow) = text(args.oauth2_flow.as_ref(), "--oauth2-flow")? else {
         return if consent_possible {
@@ -262,7 +273,10 @@ fn flow(args: &RegisterArgs, consent_possible: bool) -> Result<GrantKind, String
 
 /// Returns the scopes a provider usually wants.
 fn usual_scope(provider: &Provider, grant: GrantKind, services: &[Planned]) -> Option<String> {
-    if grant == GrantKind::ClientCredentials {
+    if matches!(
+        grant,
+        GrantKind::ClientCredentials | GrantKind::ManagedIdentity
+    ) {
         return provider.scope_app_only.map(str::to_owned);
     }
     let uses = |protocol| services.iter().any(|service| service.protocol == protocol);
