@@ -39,7 +39,7 @@ pub(super) type Replied = Result<BasicTokenResponse, BasicRequestTokenError<Erro
 /// A form and the headers that go with it.
 type Worded = (Secret<Vec<u8>>, Vec<(HeaderName, HeaderValue)>);
 
-/// How an application shows its secret to the token endpoint (OpenID Connect Core section 9).
+/// How an application shows its secret to the token endpoint (`OpenID` Connect Core section 9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Auth {
     /// `client_secret_post`: in the form, as every provider in our table takes it.

@@ -52,7 +52,7 @@ pub(super) async fn ask(
         kid: key.id,
         ..Header::new(Algorithm::RS256)
     };
-    let assertion = key.key.sign(&header, &claims);
+    let assertion = key.rsa.sign(&header, &claims);
     let assertion = assertion.map_err(|why| fault(why.to_owned()))?;
     let form = [("grant_type", GRANT), ("assertion", assertion.reveal())];
     read(&asking.hand_in(&url, None, &form).await?)
@@ -60,7 +60,7 @@ pub(super) async fn ask(
 
 /// A service account's key.
 struct Key {
-    key: RsaKey,
+    rsa: RsaKey,
     /// Its number at Google.
     id: Option<String>,
     /// The service account's name.
@@ -122,7 +122,7 @@ fn parse(json: &[u8]) -> Result<Key, String> {
     let pem = Secret::new(needed("private_key")?);
     let key = RsaKey::from_pem(pem.reveal().as_bytes());
     Ok(Key {
-        key: key.map_err(|why| format!("its private_key: {why}"))?,
+        rsa: key.map_err(|why| format!("its private_key: {why}"))?,
         id: Some(text("private_key_id").to_owned()).filter(|id| !id.is_empty()),
         email: needed("client_email")?,
         token_uri: match text("token_uri") {
