@@ -9,7 +9,7 @@ use url::Url;
 use super::consent::{Consent, End};
 use super::source::refusal;
 use super::{Accounts, Answer, Outcome};
-use crate::oauth::{Error, Grant};
+use crate::oauth::{Error, Grant, prove_answer};
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::Secret;
@@ -57,6 +57,11 @@ impl Accounts {
     ) -> Result<(), Refusal> {
         let name = &consent.shown.account;
         let user = Said::new(name);
+        // Before anything of it is used, an error included (RFC 9207 section 2.4).
+        if let Err(why) = prove_answer(&consent.question, answer.issuer.as_deref()) {
+            tracing::warn!("Authorisation result error for account {user} - aborting login. {why}");
+            return Err(Refusal::ConsentRefused(why));
+        }
         let code = match (answer.error, answer.code) {
             (Some(error), _) => {
                 let why = match answer.error_description {

@@ -1,4 +1,5 @@
-//! Judges a token endpoint's answer: status, headers and body in, a strict RFC 6749 answer or an [`Error`] out.
+//! Judges an endpoint's answer: status, headers and body in, a JSON object or a strict RFC 6749 answer or an [`Error`]
+//! out.
 //!
 //! Real endpoints bend the RFC: `expires_in` as text, no `token_type`, JSON called `text/plain`, HTML error pages. What
 //! is meant clearly is straightened here, so that the parser behind sees only what section 5.1 allows. Pure functions;
@@ -32,14 +33,18 @@ const MAX_EXCERPT: usize = 500;
 /// What must be known of the question to judge the answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
+    /// The key of the file that leads to whom was asked.
+    pub(super) key: &'static str,
     /// Whether something was handed in that can die: a code or a refresh token.
     pub(super) mortal: bool,
+    /// Whether a device code was polled with.
+    pub(super) polling: bool,
     /// What must not be repeated.
     pub(super) quiet: Quiet,
 }
 
-/// Turns an endpoint's answer into one that follows RFC 6749 section 5.1 to the letter, or says why it is none.
-pub(super) fn straighten(answer: &HttpResponse, asked: &Asked) -> Result<HttpResponse, Error> {
+/// Takes the JSON object out of a good answer, or says why there is none.
+pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String, Value>, Error> {
     let status = answer.status();
     let unavailable = |text: String| Err(Error::Unavailable(Said::new(text)));
     let header = |name| answer.headers().get(name).map(|v| Said::new(v.as_bytes()));
@@ -55,13 +60,20 @@ pub(super) fn straighten(answer: &HttpResponse, asked: &Asked) -> Result<HttpRes
     if status.is_redirection() {
         let target = header(LOCATION).unwrap_or_default();
         return unavailable(format!(
-            "HTTP {}: redirected to `{}`, and token requests follow no redirect; check `token_url`",
+            "HTTP {}: redirected to `{}`, and requests from here follow no redirect; check `{}`",
             status.as_u16(),
-            asked.quiet.hush(&target.short())
+            asked.quiet.hush(&target.short()),
+            asked.key
         ));
     }
     let object = read_object(answer.body());
     let error = object.as_ref().and_then(|object| refusal(object, asked));
+    // Whoever polls is told by words to go on, whatever status they come with.
+    match error.as_ref().map(|error| error.class) {
+        Some(Class::Pending) if asked.polling => return Err(Error::Pending),
+        Some(Class::Slower) if asked.polling => return Err(Error::SlowDown),
+        _ => {}
+    }
     if status.is_server_error() || status.as_u16() == 429 {
         let said = match error {
             Some(error) => error.text,
@@ -75,14 +87,16 @@ pub(super) fn straighten(answer: &HttpResponse, asked: &Asked) -> Result<HttpRes
     if let Some(error) = error {
         return Err(error.into_error(asked));
     }
-    let Some(object) = object.filter(|_| status.is_success()) else {
-        return unavailable(format!(
-            "HTTP {} without a JSON answer: {}",
-            status.as_u16(),
-            excerpt(answer.body(), asked)
-        ));
-    };
-    strict(&object)
+    object.filter(|_| status.is_success()).ok_or_else(|| {
+        let said = excerpt(answer.body(), asked);
+        let why = format!("HTTP {} without a JSON answer: {said}", status.as_u16());
+        Error::Unavailable(Said::new(why))
+    })
+}
+
+/// Turns a token endpoint's answer into one that follows RFC 6749 section 5.1, or says why it is none.
+pub(super) fn straighten(answer: &HttpResponse, asked: &Asked) -> Result<HttpResponse, Error> {
+    strict(&object(answer, asked)?, asked)
 }
 
 /// Takes the tokens out of a strict answer.
@@ -100,7 +114,7 @@ pub(super) fn tokens(answer: &BasicTokenResponse) -> Result<Tokens, Error> {
 }
 
 /// Reads a JSON object, whatever the answer calls its type.
-fn read_object(body: &[u8]) -> Option<Map<String, Value>> {
+pub(super) fn read_object(body: &[u8]) -> Option<Map<String, Value>> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if nests_too_deep(body) {
         return None;
@@ -127,8 +141,8 @@ fn nests_too_deep(body: &[u8]) -> bool {
     false
 }
 
-/// Makes the strict answer from a successful one.
-fn strict(object: &Map<String, Value>) -> Result<HttpResponse, Error> {
+/// Turns a token endpoint's good answer into one that follows RFC 6749 section 5.1 to the letter.
+pub(super) fn strict(object: &Map<String, Value>, asked: &Asked) -> Result<HttpResponse, Error> {
     let text = |key: &str| {
         let value = object.get(key).and_then(Value::as_str);
         value.filter(|text| !text.is_empty())
@@ -136,8 +150,9 @@ fn strict(object: &Map<String, Value>) -> Result<HttpResponse, Error> {
     let Some(access) = text("access_token") else {
         let keys: Vec<&str> = object.keys().map(String::as_str).take(10).collect();
         return Err(Error::Unavailable(Said::new(format!(
-            "the answer holds no access_token but [{}]; check `token_url`",
-            keys.join(", ")
+            "the answer holds no access_token but [{}]; check `{}`",
+            keys.join(", "),
+            asked.key
         ))));
     };
     match object.get("token_type") {
@@ -163,18 +178,35 @@ fn strict(object: &Map<String, Value>) -> Result<HttpResponse, Error> {
     Ok(answer)
 }
 
-/// Reads a lifetime in seconds: `expires_in`, or `expires_on` (Unix time) where an endpoint of Azure sends that alone.
+/// Reads how long a token is good, in seconds: `expires_in`, or `expires_on` (Unix time) where an endpoint of Azure sends
+/// that alone.
 fn lifetime(object: &Map<String, Value>) -> u64 {
-    let number = |key: &str| match object.get(key) {
+    let left = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some(number(object.get("expires_on"))? - now.as_secs_f64())
+    };
+    whole_seconds(
+        number(object.get("expires_in")).or_else(left),
+        USUAL_LIFETIME,
+    )
+}
+
+/// Reads seconds: 0 to 30 days, `usual` where there are none.
+pub(super) fn seconds(value: Option<&Value>, usual: f64) -> u64 {
+    whole_seconds(number(value), usual)
+}
+
+/// Reads a number or a text of one.
+fn number(value: Option<&Value>) -> Option<f64> {
+    match value {
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
         _ => None,
-    };
-    let seconds = number("expires_in").or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        Some(number("expires_on")? - now.as_secs_f64())
-    });
-    let seconds = seconds.filter(|s| !s.is_nan()).unwrap_or(USUAL_LIFETIME);
+    }
+}
+
+fn whole_seconds(seconds: Option<f64>, usual: f64) -> u64 {
+    let seconds = seconds.filter(|s| !s.is_nan()).unwrap_or(usual);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -196,7 +228,7 @@ impl Refused {
         match self.class {
             Class::Dead if asked.mortal => Error::GrantDead(said),
             Class::Dead | Class::Denied => Error::Denied(said),
-            Class::Later => Error::Unavailable(said),
+            Class::Later | Class::Pending | Class::Slower => Error::Unavailable(said),
         }
     }
 }

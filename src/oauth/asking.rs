@@ -3,6 +3,7 @@
 //! Knows no grant: the `oauth2` crate or a grant's own file writes the form. Keeps nothing between two requests.
 
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -14,10 +15,12 @@ use oauth2::{
     AsyncHttpClient, AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest,
     HttpResponse, RequestTokenError, TokenUrl,
 };
+use serde_json::{Map, Value};
 use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::answer::{self, Asked};
+use super::id_token::{self, Claims};
 use super::post::{Post, Request, is_this_machine};
 use super::quiet::Quiet;
 use super::{Error, Tokens};
@@ -71,6 +74,12 @@ pub(super) struct Asking<'e> {
     pub(super) mortal: bool,
     /// Whether a second try is forbidden.
     pub(super) once: bool,
+    /// Whether a device code is polled with.
+    pub(super) polling: bool,
+    /// The key of the file that leads to whom is asked.
+    pub(super) key: &'static str,
+    /// What the ID token beside the tokens said, once one came.
+    pub(super) told: OnceLock<Claims>,
 }
 
 impl Asking<'_> {
@@ -98,7 +107,7 @@ impl Asking<'_> {
             form.extend_from_slice(ASSERTION.as_bytes());
             form.extend_from_slice(assertion.reveal().as_bytes());
         }
-        let quiet = self.quiet(&form);
+        let asked = self.asked(&form);
         let headers: Vec<_> = parts
             .headers
             .remove(AUTHORIZATION)
@@ -110,21 +119,13 @@ impl Asking<'_> {
             .collect();
         let url = Url::parse(&parts.uri.to_string())
             .map_err(|error| Error::Misconfigured(format!("`token_url` is no address: {error}")))?;
-        let request = Request {
-            url: &url,
-            form: Some(&Secret::new(form)),
-            headers: &headers,
-            once: self.once,
-            direct: false,
-        };
-        let asked = Asked {
-            mortal: self.mortal,
-            quiet,
-        };
-        answer::straighten(&self.send(&request, &asked.quiet).await?, &asked)
+        let form = Secret::new(form);
+        let request = self.request(&url, &form, &headers);
+        let object = answer::object(&self.send(&request, &asked.quiet).await?, &asked)?;
+        self.strict(&object, &asked)
     }
 
-    /// Sends a form that the `oauth2` crate does not know how to write, and returns the good answer it brings.
+    /// Hands in a form that the `oauth2` crate does not know how to write, and returns the tokens' answer.
     ///
     /// `client_id` is the application that asks, proven as the endpoint wants it; none where the form proves itself.
     pub(super) async fn hand_in(
@@ -133,19 +134,22 @@ impl Asking<'_> {
         client_id: Option<&str>,
         form: &[(&str, &str)],
     ) -> Result<HttpResponse, Error> {
+        let (object, asked) = self.submit(url, client_id, form).await?;
+        self.strict(&object, &asked)
+    }
+
+    /// Sends a form that the `oauth2` crate does not know how to write, and returns the good answer it brings.
+    pub(super) async fn submit(
+        &self,
+        url: &Url,
+        client_id: Option<&str>,
+        form: &[(&str, &str)],
+    ) -> Result<(Map<String, Value>, Asked), Error> {
         let (form, headers) = self.word(client_id, form)?;
-        let request = Request {
-            url,
-            form: Some(&form),
-            headers: &headers,
-            once: self.once,
-            direct: false,
-        };
-        let asked = Asked {
-            mortal: self.mortal,
-            quiet: self.quiet(form.reveal()),
-        };
-        answer::straighten(&self.send(&request, &asked.quiet).await?, &asked)
+        let asked = self.asked(form.reveal());
+        let request = self.request(url, &form, &headers);
+        let object = answer::object(&self.send(&request, &asked.quiet).await?, &asked)?;
+        Ok((object, asked))
     }
 
     /// Writes a form, with what proves the application in it or in a header beside it.
@@ -174,13 +178,45 @@ impl Asking<'_> {
         Ok((Secret::new(form), headers))
     }
 
-    /// Returns what must not be repeated of a request.
-    fn quiet(&self, form: &[u8]) -> Quiet {
+    /// Makes the request that carries a form.
+    fn request<'a>(
+        &self,
+        url: &'a Url,
+        form: &'a Secret<Vec<u8>>,
+        headers: &'a [(HeaderName, HeaderValue)],
+    ) -> Request<'a> {
+        Request {
+            url,
+            form: Some(form),
+            headers,
+            once: self.once,
+            direct: false,
+            key: self.key,
+        }
+    }
+
+    /// Returns what must be known of a form to judge its answer.
+    fn asked(&self, form: &[u8]) -> Asked {
         let mut quiet = Quiet::of_form(form);
         if let Proof::Secret(secret, _) = &self.proof {
             quiet.learn(secret.reveal());
         }
-        quiet
+        Asked {
+            key: self.key,
+            mortal: self.mortal,
+            polling: self.polling,
+            quiet,
+        }
+    }
+
+    /// Makes the strict answer, and keeps what an ID token beside it says.
+    fn strict(&self, object: &Map<String, Value>, asked: &Asked) -> Result<HttpResponse, Error> {
+        let token = object.get("id_token").and_then(Value::as_str);
+        if let Some(claims) = token.and_then(id_token::read) {
+            // One request, one answer: nothing was kept before.
+            self.told.set(claims).ok();
+        }
+        answer::strict(object, asked)
     }
 
     /// Sends a request and returns whatever answer comes.
@@ -200,11 +236,11 @@ impl Asking<'_> {
             .unwrap_or_else(|_| Err(format!("no answer within {} s", self.whole.as_secs_f32())));
         match answer {
             Ok(answer) => {
-                tracing::debug!(%host, status = answer.status().as_u16(), ?took, "token endpoint answered");
+                tracing::debug!(%host, status = answer.status().as_u16(), ?took, "endpoint answered");
                 Ok(answer)
             }
             Err(why) => {
-                tracing::debug!(%host, ?took, "token endpoint did not answer");
+                tracing::debug!(%host, ?took, "endpoint did not answer");
                 let why = format!("{host}: {}", quiet.hush(&why));
                 Err(Error::Unavailable(Said::new(why)))
             }
@@ -251,14 +287,19 @@ pub(super) fn take(replied: Replied) -> Result<Tokens, Error> {
     Err(Error::Unavailable(Said::new(why)))
 }
 
-/// Reads a token endpoint's address: secrets go over https, or stay on this machine.
+/// Reads a token endpoint's address.
 pub(super) fn token_url(text: &str) -> Result<Url, Error> {
+    address("token_url", text)
+}
+
+/// Reads an address that a key of the file leads to: secrets go over https, or stay on this machine.
+pub(super) fn address(key: &str, text: &str) -> Result<Url, Error> {
     let url = Url::parse(text)
-        .map_err(|error| Error::Misconfigured(format!("`token_url` is no address: {error}")))?;
+        .map_err(|error| Error::Misconfigured(format!("`{key}` is no address: {error}")))?;
     let plain_but_here = url.scheme() == "http" && is_this_machine(&url);
     if url.scheme() != "https" && !plain_but_here {
         return Err(Error::Misconfigured(format!(
-            "`token_url` begins with {}://, but secrets go over https:// only (or to this machine)",
+            "`{key}` begins with {}://, but secrets go over https:// only (or to this machine)",
             Said::from(url.scheme())
         )));
     }

@@ -2,7 +2,8 @@
 //!
 //! Data only. The numbers are Microsoft Entra's AADSTS codes
 //! (learn.microsoft.com/entra/identity-platform/reference-error-codes), the words those of RFC 6749 section 5.2 and
-//! `OpenID` Connect Core section 3.1.2.6.
+//! `OpenID` Connect Core section 3.1.2.6, those of the device grant RFC 8628 section 3.5's and Entra's own
+//! (learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code).
 
 #![expect(
     clippy::unreadable_literal,
@@ -18,6 +19,10 @@ pub(super) enum Class {
     Denied,
     /// It may work later.
     Later,
+    /// Nobody has approved the device code yet (RFC 8628 section 3.5).
+    Pending,
+    /// As `Pending`, and the polls come too fast.
+    Slower,
 }
 
 /// Returns what an error word alone means. Words that are not known are a definite no, but kill nothing.
@@ -26,7 +31,10 @@ pub(super) fn word(error: &str) -> Class {
         "invalid_grant" | "interaction_required" | "consent_required" | "login_required" => {
             Class::Dead
         }
-        "temporarily_unavailable" | "server_error" | "slow_down" => Class::Later,
+        "expired_token" | "bad_verification_code" | "code_expired" => Class::Dead,
+        "temporarily_unavailable" | "server_error" => Class::Later,
+        "authorization_pending" => Class::Pending,
+        "slow_down" => Class::Slower,
         _ => Class::Denied,
     }
 }
@@ -125,6 +133,16 @@ pub(super) fn advice(error: &str, description: &str) -> Option<&'static str> {
         "invalid_grant" if says("invalid_rapt") => {
             "the organisation's session length has passed: sign in again, or ask the administrator to trust the application"
         }
+        "expired_token" | "code_expired" => {
+            "nobody approved the code in time: ask for a new one and approve that"
+        }
+        "bad_verification_code" => {
+            "the provider does not know this device code any more: ask for a new one"
+        }
+        "authorization_declined" => "whoever was asked said no: sign in again and approve it",
+        "access_denied" if description.is_empty() => {
+            "whoever was asked said no, or the provider's policy did: sign in again and approve it"
+        }
         "invalid_client" | "deleted_client" | "disabled_client" => {
             "check `client_id` and `client_secret`"
         }
@@ -146,8 +164,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_four_words_of_a_dead_grant_mean_dead() {
+    fn only_the_words_of_a_dead_grant_mean_dead() {
         for dead in [
+            "expired_token",
+            "bad_verification_code",
             "invalid_grant",
             "interaction_required",
             "consent_required",
@@ -164,7 +184,8 @@ mod tests {
         ] {
             assert_eq!(word(denied), Class::Denied, "{denied}");
         }
-        assert_eq!(word("slow_down"), Class::Later);
+        assert_eq!(word("slow_down"), Class::Slower);
+        assert_eq!(word("authorization_pending"), Class::Pending);
     }
 
     #[test]

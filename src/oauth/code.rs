@@ -13,12 +13,12 @@ use url::Url;
 use super::asking::{Application, Asking, Replied};
 use super::{Error, Question};
 use crate::config::{AccountSettings, GrantKind};
-use crate::providers;
+use crate::providers::{self, Provider};
 use crate::said::Said;
 use crate::secret::Secret;
 
 /// How many random bytes make the `state`.
-const STATE_BYTES: usize = 32;
+pub(super) const STATE_BYTES: usize = 32;
 
 /// How many random bytes make the PKCE verifier (86 characters; RFC 7636 section 4.1 allows 43 to 128).
 const VERIFIER_BYTES: usize = 64;
@@ -33,10 +33,9 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// Makes the address where a person gives consent, with fresh state and PKCE verifier.
 pub(super) fn question(account: &AccountSettings) -> Result<Question, Error> {
     let state = random_text::<STATE_BYTES>()?;
-    let verifier = if account.pkce != Some(false) {
-        Some(Secret::new(random_text::<VERIFIER_BYTES>()?))
-    } else {
-        None
+    let verifier = match account.pkce {
+        Some(false) => None,
+        _ => Some(Secret::new(random_text::<VERIFIER_BYTES>()?)),
     };
     let url = address(account, &state, verifier.as_ref())?;
     Ok(Question {
@@ -88,7 +87,12 @@ fn address(
         )));
     }
     let Some(permission_url) = account.permission_url.as_deref() else {
-        return Err(misconfigured("lacks `permission_url`".to_owned()));
+        return Err(misconfigured(match account.issuer {
+            Some(_) => {
+                "lacks `permission_url`, and its issuer names no authorization endpoint".to_owned()
+            }
+            None => "lacks `permission_url`".to_owned(),
+        }));
     };
     let parsed = Url::parse(permission_url)
         .map_err(|error| misconfigured(format!("`permission_url` is no address: {error}")))?;
@@ -101,12 +105,7 @@ fn address(
 
     // What a provider wants beyond the RFC, so that a refresh token comes with the consent.
     let provider = providers::by_endpoint(permission_url);
-    let wants_offline_access = provider.is_some_and(|provider| provider.wants_offline_access);
-    let scope = if wants_offline_access && !names(&account.scope, "offline_access") {
-        Cow::Owned(format!("{} offline_access", account.scope.trim()))
-    } else {
-        Cow::Borrowed(account.scope.as_str())
-    };
+    let scope = scope(account, provider);
     let mut params: Vec<(&str, Cow<'_, str>)> =
         vec![("client_id", account.client_id.as_str().into())];
     if let Some(redirect_uri) = &account.redirect_uri {
@@ -147,6 +146,16 @@ fn address(
         Some(_) => "&",
     };
     Ok(format!("{bare}{glue}{}", query.join("&")))
+}
+
+/// Returns the scope to ask consent for: the file's, and what the provider gives no refresh token without.
+pub(super) fn scope<'a>(account: &'a AccountSettings, provider: Option<&Provider>) -> Cow<'a, str> {
+    let wants_offline_access = provider.is_some_and(|provider| provider.wants_offline_access);
+    if wants_offline_access && !names(&account.scope, "offline_access") {
+        Cow::Owned(format!("{} offline_access", account.scope.trim()))
+    } else {
+        Cow::Borrowed(account.scope.as_str())
+    }
 }
 
 /// Returns whether a space separated list names a scope.

@@ -1,19 +1,23 @@
 //! The client of token endpoints: which grant is asked for how, and what proves the application.
 //!
-//! How a request travels and what an answer means is for `asking`. Keeps nothing between two requests but which
-//! certificates were warned about.
+//! How a request travels and what an answer means is for `asking`. Keeps nothing between two requests but issuers'
+//! documents and which certificates were warned about.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::asking::{Asking, Auth, Proof, take};
 use super::assertion::{self, Notices};
+use super::discovery::{self, Complete};
+use super::documents::Documents;
+use super::id_token::{self, Expected};
 use super::post::Post;
 use super::{
     Error, Grant, Question, Tokens, client_credentials, code, device, managed_identity, password,
     refresh, service_account,
 };
 use crate::config::{AccountSettings, GrantKind};
+use crate::said::Said;
 use crate::secret::Secret;
 
 /// How long a request may take in all, a second try included.
@@ -25,6 +29,7 @@ pub struct Endpoint {
     post: Post,
     whole: Duration,
     notices: Arc<Notices>,
+    documents: Arc<Documents>,
 }
 
 impl Endpoint {
@@ -35,6 +40,7 @@ impl Endpoint {
             post: Post::new(tls, proxy)?,
             whole: WHOLE,
             notices: Arc::default(),
+            documents: Arc::default(),
         })
     }
 
@@ -52,10 +58,21 @@ impl Endpoint {
         account: &AccountSettings,
         secret: Option<&Secret<String>>,
     ) -> Result<Question, Error> {
-        match account.grant {
-            GrantKind::Device => device::question(self, account, secret).await,
-            _ => code::question(account),
-        }
+        let complete = self.complete(account, true).await?;
+        let account = &*complete.account;
+        let question = match account.grant {
+            GrantKind::Device => {
+                let proof = self.proof(account, shown(account, secret), complete.auth);
+                let key = complete.key.unwrap_or("permission_url");
+                device::question(&self.asking(proof.await?, key), account).await?
+            }
+            _ => code::question(account)?,
+        };
+        Ok(Question {
+            issuer: complete.issuer.clone(),
+            issuer_is_sent: complete.issuer_is_sent,
+            ..question
+        })
     }
 
     /// Asks for a token. One bounded request; a dropped connection is tried once more, but never with a code, which is
@@ -69,22 +86,53 @@ impl Endpoint {
         secret: Option<&Secret<String>>,
         grant: &Grant,
     ) -> Result<Tokens, Error> {
-        let secret = secret
-            .or(account.client_secret.as_ref())
-            .filter(|secret| !secret.reveal().is_empty());
+        let complete = self.complete(account, false).await?;
+        let account = &*complete.account;
+        let secret = shown(account, secret);
+        let proof = match grant {
+            Grant::ServiceAccount | Grant::ManagedIdentity => Proof::None,
+            _ => self.proof(account, secret, complete.auth).await?,
+        };
         let asking = Asking {
-            post: &self.post,
-            whole: self.whole,
-            proof: match grant {
-                Grant::ServiceAccount | Grant::ManagedIdentity => Proof::None,
-                _ => self.proof(account, secret, Auth::default()).await?,
-            },
             mortal: matches!(
                 grant,
                 Grant::Code { .. } | Grant::Refresh(_) | Grant::Device(_)
             ),
             once: matches!(grant, Grant::Code { .. } | Grant::Device(_)),
+            polling: matches!(grant, Grant::Device(_)),
+            ..self.asking(proof, complete.key.unwrap_or("token_url"))
         };
+        let mut tokens = Self::hand_in(&asking, account, secret, grant).await?;
+        let Some(claims) = asking.told.get() else {
+            return Ok(tokens);
+        };
+        let expected = Expected {
+            client_id: &account.client_id,
+            issuer: complete.issuer.as_deref(),
+            answered_by: match grant {
+                Grant::Code { issuer, .. } => issuer.as_deref(),
+                _ => None,
+            },
+        };
+        match id_token::prove(claims, &expected) {
+            Ok(signed_in) => tokens.signed_in = signed_in,
+            // The refresh token that was handed in may be spent, so that the new one must not be lost.
+            Err(why) if matches!(grant, Grant::Refresh(_)) => {
+                let account = Said::from(account.name.as_str());
+                tracing::warn!("account {account}: {why}; nothing is believed of it");
+            }
+            Err(why) => return Err(Error::Denied(why)),
+        }
+        Ok(tokens)
+    }
+
+    /// Hands in a grant.
+    async fn hand_in(
+        asking: &Asking<'_>,
+        account: &AccountSettings,
+        secret: Option<&Secret<String>>,
+        grant: &Grant,
+    ) -> Result<Tokens, Error> {
         match grant {
             Grant::Code {
                 code,
@@ -95,29 +143,57 @@ impl Endpoint {
                 let application = asking.application(account)?;
                 let redirect_uri = redirect_uri.as_deref();
                 let asked =
-                    code::redeem(application, &asking, code, redirect_uri, verifier.as_ref());
+                    code::redeem(application, asking, code, redirect_uri, verifier.as_ref());
                 take(asked.await)
             }
             Grant::Refresh(token) => {
                 let application = asking.application(account)?;
-                take(refresh::ask(&application, &asking, token).await)
+                take(refresh::ask(&application, asking, token).await)
             }
             Grant::ClientCredentials => {
                 if matches!(asking.proof, Proof::None) {
                     return Err(Error::Misconfigured(no_proof(account)));
                 }
                 let application = asking.application(account)?;
-                take(client_credentials::ask(&application, &asking, account).await)
+                take(client_credentials::ask(&application, asking, account).await)
             }
             Grant::Password(password) => {
                 let application = asking.application(account)?;
-                take(password::ask(&application, &asking, account, password).await)
+                take(password::ask(&application, asking, account, password).await)
             }
-            Grant::ServiceAccount => service_account::ask(&asking, account, secret).await,
-            Grant::ManagedIdentity => managed_identity::ask(&asking, account).await,
-            Grant::Device(_) => Err(Error::Misconfigured(
-                "oauth2_flow = device is not supported yet; use authorization_code".to_owned(),
-            )),
+            Grant::ServiceAccount => service_account::ask(asking, account, secret).await,
+            Grant::ManagedIdentity => managed_identity::ask(asking, account).await,
+            Grant::Device(code) => device::poll(asking, account, code).await,
+        }
+    }
+
+    /// Fills what the file leaves open from the issuer's document, where there is an issuer.
+    async fn complete<'a>(
+        &self,
+        account: &'a AccountSettings,
+        for_consent: bool,
+    ) -> Result<Complete<'a>, Error> {
+        let metadata = match &account.issuer {
+            Some(issuer) if discovery::is_needed(account, for_consent) => {
+                let asking = self.asking(Proof::None, "issuer");
+                Some(self.documents.of(issuer, &asking).await?)
+            }
+            _ => None,
+        };
+        discovery::complete(account, metadata.as_ref())
+    }
+
+    /// Begins a request that `key` leads to.
+    fn asking(&self, proof: Proof, key: &'static str) -> Asking<'_> {
+        Asking {
+            post: &self.post,
+            whole: self.whole,
+            proof,
+            mortal: false,
+            once: false,
+            polling: false,
+            key,
+            told: OnceLock::new(),
         }
     }
 
@@ -133,6 +209,16 @@ impl Endpoint {
         }
         Ok(secret.map_or(Proof::None, |secret| Proof::Secret(secret.clone(), auth)))
     }
+}
+
+/// Returns the secret to show: the one handed in, or the file's own.
+fn shown<'a>(
+    account: &'a AccountSettings,
+    secret: Option<&'a Secret<String>>,
+) -> Option<&'a Secret<String>> {
+    secret
+        .or(account.client_secret.as_ref())
+        .filter(|secret| !secret.reveal().is_empty())
 }
 
 fn no_proof(account: &AccountSettings) -> String {

@@ -80,8 +80,9 @@ pub(super) async fn ask(asking: &Asking<'_>, account: &AccountSettings) -> Resul
     let url = address(&service, account)
         .map_err(|why| Error::Misconfigured(format!("[{}] {why}", account.section)))?;
     let asked = Asked {
-        mortal: false,
+        key: asking.key,
         quiet: service.quiet,
+        ..Asked::default()
     };
     let request = Request {
         url: &url,
@@ -89,6 +90,7 @@ pub(super) async fn ask(asking: &Asking<'_>, account: &AccountSettings) -> Resul
         headers: &[service.header],
         once: asking.once,
         direct: true,
+        key: asking.key,
     };
     let answer = asking.send(&request, &asked.quiet).await;
     let answer = answer.map_err(|error| match error {

@@ -10,9 +10,11 @@ mod client_credentials;
 mod code;
 mod device;
 mod discovery;
+mod documents;
 mod endpoint;
 mod file;
 mod id_token;
+mod issuer;
 mod jwt;
 mod managed_identity;
 mod password;
@@ -27,6 +29,8 @@ mod tests;
 use std::time::Duration;
 
 pub use endpoint::Endpoint;
+pub use id_token::named_in_access_token;
+pub use issuer::prove_answer;
 
 use crate::said::Said;
 use crate::secret::{AccessToken, Secret};

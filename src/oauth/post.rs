@@ -31,6 +31,8 @@ pub(super) struct Request<'a> {
     pub(super) once: bool,
     /// Whether it goes past any proxy, wherever it goes to.
     pub(super) direct: bool,
+    /// The key of the file that leads there, for advice.
+    pub(super) key: &'static str,
 }
 
 /// What carries requests.
@@ -112,7 +114,7 @@ impl Post {
             Err(error) if was_dropped(&error) && !request.once => send().await,
             other => other,
         };
-        let mut response = response.map_err(|error| explain(&error))?;
+        let mut response = response.map_err(|error| explain(&error, request.key))?;
         let mut body = Vec::new();
         loop {
             let chunk = response.chunk().await;
@@ -192,17 +194,16 @@ fn is_unreadable(error: &reqwest::Error) -> bool {
 }
 
 /// Words a request that got no answer, with what to do where that is known.
-fn explain(error: &reqwest::Error) -> String {
+fn explain(error: &reqwest::Error, key: &str) -> String {
     if error.is_dns() {
-        return "the name was not found; check `token_url` and this machine's name service"
-            .to_owned();
+        return format!("the name was not found; check `{key}` and this machine's name service");
     }
     if was_dropped(error) {
         return "the connection was dropped before an answer came".to_owned();
     }
     let text = causes(error);
     if is_unreadable(error) {
-        return format!("the answer is not the HTTP it should be: {text}; check `token_url`");
+        return format!("the answer is not the HTTP it should be: {text}; check `{key}`");
     }
     if text.contains("tunnel error") {
         return format!("the proxy did not let the request through: {text}");

@@ -10,7 +10,9 @@ use super::super::{Error, Tokens};
 
 fn asked() -> Asked {
     Asked {
+        key: "token_url",
         mortal: true,
+        polling: false,
         quiet: Quiet::of_form(b"client_id=app&client_secret=s3cr3t&refresh_token=1//0gAbC"),
     }
 }

@@ -2,7 +2,10 @@
 
 mod answers;
 mod assertions;
+mod device;
+mod discovery;
 mod endpoint;
+mod issuers;
 mod keys;
 mod managed_identities;
 mod proofs;
@@ -68,6 +71,8 @@ fn client_believing(roots: rustls::RootCertStore, proxy: Option<&str>) -> Endpoi
 enum Does {
     /// Sends these bytes and closes.
     Says(Vec<u8>),
+    /// Sends a whole answer with this JSON body, in which `HERE` stands for its own address, and closes.
+    Tells(String),
     /// Closes at once.
     Drops,
     /// Sends these bytes and keeps the connection open without another word.
@@ -107,10 +112,13 @@ impl Pretend {
                 let request = read_request(&mut stream).await;
                 ears.lock().unwrap().push(request);
                 match &act {
-                    Does::Says(bytes) => {
-                        // The client may have heard enough before the end.
-                        drop(stream.write_all(bytes).await);
-                        drop(stream.shutdown().await);
+                    Does::Says(bytes) => say(stream, bytes).await,
+                    Does::Tells(body) => {
+                        let body = body.replace("HERE", &format!("http://{address}"));
+                        let Does::Says(bytes) = json("200 OK", &body) else {
+                            continue;
+                        };
+                        say(stream, &bytes).await;
                     }
                     Does::Drops => drop(stream),
                     Does::Stalls(bytes) => {
@@ -130,6 +138,12 @@ impl Pretend {
     fn heard(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
+}
+
+/// Sends bytes and closes. The client may have heard enough before the end.
+async fn say(mut stream: tokio::net::TcpStream, bytes: &[u8]) {
+    drop(stream.write_all(bytes).await);
+    drop(stream.shutdown().await);
 }
 
 /// Reads a request up to the end of its body.

@@ -1,5 +1,6 @@
 //! How an application proves itself: a secret in the form or in a header.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -28,6 +29,9 @@ fn asking(post: &Post, proof: Proof) -> Asking<'_> {
         proof,
         mortal: true,
         once: false,
+        polling: false,
+        key: "token_url",
+        told: OnceLock::new(),
     }
 }
 
