@@ -18,6 +18,7 @@ use crate::said::Said;
 use crate::secret::{AccessToken, Password, Secret};
 
 use consent::Consents;
+pub use passwords::{LocalPassword, NewPassword, Passwords};
 use proof::{Prover, Throttle};
 use source::Source;
 use store::Store;
@@ -38,6 +39,7 @@ mod keys;
 mod lock;
 mod login;
 mod pace;
+mod passwords;
 mod predecessor;
 mod proof;
 mod purpose;
@@ -213,6 +215,12 @@ pub struct AccountState {
     pub account: String,
     /// The grant's name.
     pub grant: String,
+    /// How many local passwords it has.
+    #[serde(default)]
+    pub passwords: usize,
+    /// Whether its tokens can be renewed from a start on, before anybody logs in.
+    #[serde(default)]
+    pub unattended: bool,
     /// `needs consent`, `waiting for consent`, `authorised`, `locked until the next login`, ...
     pub state: String,
     /// Seconds until the access token expires, where one is held.

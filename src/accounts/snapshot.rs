@@ -27,6 +27,8 @@ impl Accounts {
                         list.push(AccountState {
                             account: name,
                             grant: String::new(),
+                            passwords: 0,
+                            unattended: false,
                             state: "incomplete".into(),
                             expires_in: None,
                             url: None,
@@ -53,6 +55,8 @@ impl Accounts {
         AccountState {
             account: account.name.clone(),
             grant: state.settings.grant.as_str().to_owned(),
+            passwords: self.password_count(account, state.wraps()),
+            unattended: self.opens_by_store(account, state.wraps()),
             state: words.to_owned(),
             expires_in: left.filter(|left| *left > 0),
             url: consent.map(|consent| consent.shown.url.clone()),

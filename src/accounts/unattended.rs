@@ -128,10 +128,16 @@ impl Accounts {
         }
     }
 
+    /// Returns whether the store key opens the account: at the next start it needs no login.
+    pub(super) fn opens_by_store(&self, account: &Account, wraps: &[Wrap]) -> bool {
+        let key = self.store_key.as_ref();
+        key.is_some_and(|key| key.open(&account.name, wraps).is_some())
+    }
+
     /// Returns whether the next write would change who can open the account.
     pub(super) fn owes_store_wrap(&self, account: &Account, state: &State) -> bool {
         match &self.store_key {
-            Some(key) => key.open(&account.name, state.wraps()).is_none(),
+            Some(_) => !self.opens_by_store(account, state.wraps()),
             None => state.wraps().iter().any(Wrap::is_by_store),
         }
     }

@@ -47,7 +47,7 @@ async fn through(mut proxy: Conversation, account: &str) -> anyhow::Result<ExitC
                     complain(&text);
                     return Ok(ExitCode::FAILURE);
                 }
-                Tell::Line { .. } | Tell::Status { .. } => {}
+                Tell::Line { .. } | Tell::Status { .. } | Tell::Passwords { .. } => {}
             },
             Some(url) = pasted.recv() => proxy.ask(&Ask::Paste { url }).await?,
         }

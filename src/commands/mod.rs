@@ -13,6 +13,7 @@ use crate::config::Config;
 mod authorize;
 mod logging;
 mod logs;
+mod password;
 mod process;
 pub mod register;
 pub mod run;
@@ -47,6 +48,8 @@ enum Command {
     Register(Box<register::RegisterArgs>),
     /// Sign an account in: show the address to visit and wait for the consent
     Authorize(AuthorizeArgs),
+    /// Set, list and remove the passwords with which mail programs log in here
+    Password(password::PasswordArgs),
     /// Show the running proxy's last log lines
     Logs(LogsArgs),
     /// Show the running proxy's services and accounts
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Register(args) => register::run(&args),
         Command::Authorize(args) => authorize::authorize(&args),
+        Command::Password(args) => password::password(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Status(args) => status::status(&args),
         Command::Config(args) => show_config::run(&args),

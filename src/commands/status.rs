@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::{StatusArgs, complain, runtime, say};
+use crate::accounts::AccountState;
 use crate::control::{Ask, Tell, reach};
 
 pub(super) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
@@ -52,6 +53,7 @@ pub(super) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
                 "  {:<32} {} ({})",
                 state.account, state.state, state.grant
             ));
+            say(&format!("      {}", keys_of(&state)));
             if let Some(seconds) = state.expires_in {
                 say(&format!("      access token good for {} min", seconds / 60));
             }
@@ -64,4 +66,19 @@ pub(super) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Says which passwords open an account, and whether it needs one.
+fn keys_of(state: &AccountState) -> String {
+    let passwords = match state.passwords {
+        0 => "no local password yet".to_owned(),
+        1 => "1 local password".to_owned(),
+        many => format!("{many} local passwords"),
+    };
+    let renewal = if state.unattended {
+        "renewed unattended from the start, by the store key"
+    } else {
+        "renewed unattended from the first login after a start"
+    };
+    format!("{passwords}; {renewal}")
 }

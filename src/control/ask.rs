@@ -7,6 +7,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use zeroize::Zeroizing;
+
 use super::place::own_user;
 use super::{Ask, MAX_LINE, Tell};
 
@@ -37,7 +39,9 @@ impl Conversation {
 
     /// Asks something.
     pub async fn ask(&mut self, ask: &Ask) -> io::Result<()> {
-        let mut line = serde_json::to_vec(ask)?;
+        // It may hold a password.
+        let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+        serde_json::to_writer(&mut *line, ask)?;
         line.push(b'\n');
         self.speaks.write_all(&line).await
     }

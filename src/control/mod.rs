@@ -4,20 +4,23 @@
 //! the peer's user id: the owner and root. Knows what may be asked, not how it is printed.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::AccountState;
+use crate::accounts::{AccountState, Accounts, LocalPassword, NewPassword};
 
 mod ask;
 mod place;
 mod recent;
 mod serve;
+mod spoken;
 
 pub use ask::Conversation;
 pub use place::candidates;
 pub use recent::Recent;
 pub use serve::{Office, listen, serve};
+pub use spoken::Spoken;
 
 /// The longest line of a request or an answer, in bytes.
 const MAX_LINE: usize = 64 * 1024;
@@ -42,6 +45,41 @@ pub enum Ask {
     Paste {
         /// The address.
         url: String,
+    },
+    /// See to the local passwords of an account.
+    Password {
+        /// The account.
+        account: String,
+        /// What is to be done.
+        wish: Wish,
+    },
+}
+
+/// What may be wanted of an account's local passwords.
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "wish", rename_all = "snake_case")]
+pub enum Wish {
+    /// List them.
+    List,
+    /// Set one.
+    Set {
+        /// Its name; none for the unnamed one.
+        name: Option<String>,
+        /// The services it is to be good for.
+        services: Vec<String>,
+        /// The networks it is to be good from.
+        from: Vec<String>,
+        /// The password.
+        password: Spoken,
+        /// One that is good already, where the account is locked.
+        current: Option<Spoken>,
+    },
+    /// Remove one.
+    Remove {
+        /// Its name.
+        name: String,
+        /// Whether also the last one, and the tokens with it.
+        force: bool,
     },
 }
 
@@ -72,6 +110,13 @@ pub enum Tell {
         /// Whether the proxy hears the browser's return itself.
         listen: bool,
     },
+    /// The local passwords of an account.
+    Passwords {
+        /// Each of them.
+        passwords: Vec<LocalPassword>,
+        /// Whether setting one needs one that is good already.
+        locked: bool,
+    },
     /// A remark to a request that goes on.
     Remark {
         /// Its text.
@@ -98,6 +143,42 @@ pub struct ServiceState {
     pub addresses: Vec<String>,
     /// The server it stands for, as host:port.
     pub server: String,
+}
+
+/// Does what is wanted of an account's local passwords.
+pub async fn grant(accounts: &Arc<Accounts>, account: &str, wish: Wish) -> Tell {
+    let done = match wish {
+        Wish::List => {
+            return match accounts.passwords(account).await {
+                Ok(known) => Tell::Passwords {
+                    passwords: known.all,
+                    locked: known.locked,
+                },
+                Err(text) => Tell::Failed { text },
+            };
+        }
+        Wish::Set {
+            name,
+            services,
+            from,
+            password,
+            current,
+        } => {
+            let new = NewPassword {
+                name,
+                services,
+                from,
+                password: password.password(),
+                current: current.map(|current| current.password()),
+            };
+            accounts.set_password(account, new).await
+        }
+        Wish::Remove { name, force } => accounts.remove_password(account, &name, force).await,
+    };
+    match done {
+        Ok(text) => Tell::Done { text },
+        Err(text) => Tell::Failed { text },
+    }
 }
 
 /// Connects to the proxy that runs with this configuration file, if one does.

@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
+use zeroize::Zeroizing;
 
 use super::place::own_user;
-use super::{Ask, MAX_LINE, Recent, ServiceState, Tell, candidates};
+use super::{Ask, MAX_LINE, Recent, ServiceState, Tell, candidates, grant};
 use crate::accounts::{Accounts, Outcome, Pending};
 
 /// How long an asking side may take to say what it wants, and to take an answer.
@@ -168,6 +169,10 @@ impl Answering {
             }
             Some(Ask::Logs { follow }) => self.logs(office, follow).await,
             Some(Ask::Authorize { account }) => self.authorize(office, &account).await,
+            Some(Ask::Password { account, wish }) => {
+                let told = grant(&office.accounts, &account, wish).await;
+                self.tell(&told).await
+            }
             Some(Ask::Paste { .. }) => {
                 self.tell(&Tell::Failed {
                     text: "nothing was asked to paste for".into(),
@@ -246,12 +251,16 @@ impl Answering {
     }
 
     async fn hear(&mut self) -> io::Result<Option<Ask>> {
-        let mut line = Vec::new();
+        // It may hold a password. With room for all of it no copy of a part is left behind.
+        let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
         let mut limited = (&mut self.hears).take(MAX_LINE as u64);
         if limited.read_until(b'\n', &mut line).await? == 0 {
             return Ok(None);
         }
-        Ok(Some(serde_json::from_slice(&line)?))
+        let asked = serde_json::from_slice(&line);
+        // What it says about the line could repeat a part of it.
+        let asked = asked.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no request"));
+        asked.map(Some)
     }
 
     async fn tell(&mut self, tell: &Tell) -> io::Result<()> {

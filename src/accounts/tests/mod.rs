@@ -4,6 +4,7 @@ mod ahead;
 mod consents;
 mod first;
 mod keys;
+mod named;
 mod passwords;
 mod predecessor;
 mod reload;
