@@ -46,6 +46,7 @@ impl Accounts {
     /// Does what is due and returns how long nothing else will be.
     async fn look_after(self: &Arc<Self>) -> Duration {
         self.consents.sweep();
+        self.warn_of_idle();
         let mut pause = LONGEST;
         if self.store.is_behind() {
             match self.write_down().await {

@@ -35,6 +35,7 @@ mod clock;
 mod consent;
 mod first;
 mod flight;
+mod idle;
 mod keys;
 mod lock;
 mod login;
@@ -76,6 +77,7 @@ pub struct Accounts {
     tended: AtomicBool,
     /// Bounds the requests that nobody waits for.
     background: Arc<Semaphore>,
+    idle: Mutex<idle::Idle>,
 }
 
 /// What a reload replaces.
@@ -264,8 +266,10 @@ impl Accounts {
             wake: Arc::default(),
             tended: AtomicBool::new(false),
             background: Arc::new(Semaphore::new(ahead::AT_ONCE)),
+            idle: Mutex::default(),
         });
         accounts.open_unattended();
+        accounts.tend();
         Ok(accounts)
     }
 

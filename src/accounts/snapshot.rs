@@ -1,11 +1,16 @@
 //! The accounts as `status` shows them. Opens nothing and changes nothing.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::idle::days_left;
 use super::token::{Account, State};
 use super::{AccountState, Accounts, predecessor};
 use crate::config::{AccountError, GrantKind};
+
+/// The state of an account whose data key nobody has brought yet.
+const LOCKED: &str = "locked until the next login";
 
 impl Accounts {
     /// Lists the accounts for `status`: those of the configuration, and those that were used through a catch-all.
@@ -47,7 +52,7 @@ impl Accounts {
         let state = account.state();
         let consent = self.consents.of(&account.name, &state.purpose);
         let words = if consent.is_some() {
-            "waiting for consent"
+            Cow::from("waiting for consent")
         } else {
             self.words(account, &state)
         };
@@ -57,14 +62,26 @@ impl Accounts {
             grant: state.settings.grant.as_str().to_owned(),
             passwords: self.password_count(account, state.wraps()),
             unattended: self.opens_by_store(account, state.wraps()),
-            state: words.to_owned(),
+            state: words.into_owned(),
             expires_in: left.filter(|left| *left > 0),
             url: consent.map(|consent| consent.shown.url.clone()),
             last_error: state.last_error.clone(),
         }
     }
 
-    fn words(&self, account: &Account, state: &State) -> &'static str {
+    fn words(&self, account: &Account, state: &State) -> Cow<'static, str> {
+        let record = self.store.record(&account.name);
+        let used = record.and_then(|record| record.refreshed_at);
+        let days = used.and_then(|at| days_left(&state.settings, at));
+        match (self.plain_words(account, state), days) {
+            (LOCKED, Some(days)) => Cow::from(format!(
+                "{LOCKED}; without one its sign-in ends in about {days} days, unused"
+            )),
+            (words, _) => Cow::from(words),
+        }
+    }
+
+    fn plain_words(&self, account: &Account, state: &State) -> &'static str {
         if state.loose && !state.is_unlocked() {
             return "authorised, not yet sealed: waiting for the next login";
         }
@@ -76,7 +93,7 @@ impl Accounts {
             let record = self.store.record(&account.name).unwrap_or_default();
             let cached = predecessor::overlay(&state.settings.cached, record.predecessor.as_ref());
             if !record.wraps.is_empty() || predecessor::holds_anything(&cached) {
-                return "locked until the next login";
+                return LOCKED;
             }
             if !needs_consent {
                 return "waiting for the first login";

@@ -95,6 +95,16 @@ impl Store {
         locked(&self.entries).keys().cloned().collect()
     }
 
+    /// Lists the accounts whose refresh tokens were last used at a known time, in seconds since 1970.
+    pub(super) fn refreshed(&self) -> Vec<(String, u64)> {
+        let entries = locked(&self.entries);
+        let known = entries.iter().filter_map(|(name, entry)| {
+            let at = entry.record.refreshed_at?;
+            Some((name.clone(), at))
+        });
+        known.collect()
+    }
+
     /// Looks in the store for what others wrote for `account`; returns whether that changed what is in memory.
     ///
     /// What waits here to be written stays; it will meet the other's record when it is written. A record that the store
