@@ -148,7 +148,7 @@ pub(super) fn is_this_machine(url: &Url) -> bool {
 
 /// Gives a proxy address the meaning it has for mail connections: the proxy resolves names, and the usual ports are
 /// 1080 for SOCKS5 and 3128 for HTTP.
-fn proxy_address(proxy: &Secret<String>) -> Result<Secret<String>, String> {
+pub(crate) fn proxy_address(proxy: &Secret<String>) -> Result<Secret<String>, String> {
     let text = proxy.reveal();
     let mut url = Url::parse(text).map_err(|error| format!("`proxy` is no address: {error}"))?;
     let usual = match url.scheme() {

@@ -4,7 +4,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,6 +43,7 @@ fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     folders.extend(std::env::split_paths(&path));
     folders.push("/usr/sbin".into());
+    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real/venv/bin"));
     let places = folders.into_iter().map(|folder| folder.join(program));
     places.into_iter().find(|file| file.is_file())
 }
@@ -99,6 +100,8 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(crate) struct Redis {
     pub(crate) port: u16,
+    /// Another port, where TLS begins at once.
+    tls: Option<u16>,
     dir: TempDir,
     running: Option<Running>,
 }
@@ -107,11 +110,30 @@ impl Redis {
     pub(crate) fn start() -> Self {
         let mut redis = Self {
             port: free_port(),
+            tls: None,
             dir: TempDir::new().unwrap(),
             running: None,
         };
         redis.begin();
         redis
+    }
+
+    /// Starts one that speaks TLS too, with this certificate and key.
+    pub(crate) fn start_with_tls(certificate: &str, key: &str) -> Self {
+        let mut redis = Self {
+            port: free_port(),
+            tls: Some(free_port()),
+            dir: TempDir::new().unwrap(),
+            running: None,
+        };
+        std::fs::write(redis.dir.path().join("cert.pem"), certificate).unwrap();
+        std::fs::write(redis.dir.path().join("key.pem"), key).unwrap();
+        redis.begin();
+        redis
+    }
+
+    pub(crate) fn tls_url(&self) -> String {
+        format!("rediss://127.0.0.1:{}", self.tls.unwrap())
     }
 
     /// Starts it again at the same place, empty.
@@ -122,6 +144,12 @@ impl Redis {
             .args(["--port", &self.port.to_string()])
             .arg("--dir")
             .arg(self.dir.path());
+        if let Some(port) = self.tls {
+            command.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no"]);
+            command.args(["--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"]);
+            command.args(["--tls-ca-cert-file", "cert.pem"]);
+            command.current_dir(self.dir.path());
+        }
         self.running = Some(Running::start(&mut command, &self.dir.path().join("log")));
         until("Redis answers", || {
             self.ask("PING").is_some_and(|said| said == "+PONG")
@@ -181,6 +209,25 @@ impl Postgres {
             running: None,
         };
         postgres.begin();
+        postgres
+    }
+
+    /// Starts one that speaks TLS too, with this certificate and key.
+    pub(crate) fn start_with_tls(certificate: &str, key: &str) -> Self {
+        let postgres = Self::start();
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = postgres.dir.path().join("data").join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some(owner) = owner() {
+                std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
+            }
+        }
+        postgres.psql("ALTER SYSTEM SET ssl = on").unwrap();
+        postgres.psql("SELECT pg_reload_conf()").unwrap();
+        until("PostgreSQL speaks TLS", || {
+            postgres.psql("SHOW ssl").is_some_and(|ssl| ssl == "on")
+        });
         postgres
     }
 
@@ -252,6 +299,35 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// What others wrote to stand in for AWS: moto, from the tests' Python environment.
+#[derive(Debug)]
+pub(crate) struct Moto {
+    pub(crate) port: u16,
+    _dir: TempDir,
+    _running: Running,
+}
+
+impl Moto {
+    pub(crate) fn start() -> Self {
+        let (port, dir) = (free_port(), TempDir::new().unwrap());
+        let mut command = Command::new(find("moto_server").unwrap());
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        let running = Running::start(&mut command, &dir.path().join("log"));
+        until("moto answers", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Self {
+            port,
+            _dir: dir,
+            _running: running,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 }
 

@@ -57,23 +57,27 @@ pub(super) fn read(path: &Path, text: &str) -> Result<BTreeMap<String, Record>, 
                 .filter(|value| !value.is_empty())
                 .map(str::to_owned)
         };
-        let carried = Carried {
-            token_salt: value("token_salt"),
-            token_iterations: value("token_iterations").and_then(|n| n.parse().ok()),
-            access_token: value("access_token"),
-            access_token_expiry: value("access_token_expiry").and_then(|n| n.parse().ok()),
-            refresh_token: value("refresh_token"),
-            client_secret_encrypted: value("client_secret_encrypted"),
-        };
-        if carried != Carried::default() {
-            let record = Record {
-                predecessor: Some(carried),
-                ..Record::default()
-            };
+        if let Some(record) = carried(value) {
             accounts.insert(name, record);
         }
     }
     Ok(accounts)
+}
+
+/// Makes a record of one account's values, wherever they come from; nothing where there are none.
+pub(super) fn carried(value: impl Fn(&str) -> Option<String>) -> Option<Record> {
+    let carried = Carried {
+        token_salt: value("token_salt"),
+        token_iterations: value("token_iterations").and_then(|n| n.parse().ok()),
+        access_token: value("access_token"),
+        access_token_expiry: value("access_token_expiry").and_then(|n| n.parse().ok()),
+        refresh_token: value("refresh_token"),
+        client_secret_encrypted: value("client_secret_encrypted"),
+    };
+    (carried != Carried::default()).then(|| Record {
+        predecessor: Some(carried),
+        ..Record::default()
+    })
 }
 
 /// Keeps the old file as `.bak` (or `.bak.1`, ... where that is taken).

@@ -11,14 +11,31 @@ use backend::{All, Backend, Change, Kept, Lease, Swapped};
 pub use place::{Place, Reach};
 pub(super) use record::Record;
 
-#[cfg(any(feature = "redis", feature = "postgres"))]
+#[cfg(any(feature = "redis", feature = "postgres", feature = "vault"))]
 mod address;
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "aws")]
+mod aws_http;
 pub(super) mod backend;
-#[cfg(any(feature = "redis", feature = "postgres"))]
+#[cfg(any(
+    feature = "redis",
+    feature = "postgres",
+    feature = "aws",
+    feature = "vault"
+))]
 mod contact;
-#[cfg(all(test, feature = "redis", feature = "postgres"))]
+#[cfg(all(
+    test,
+    feature = "redis",
+    feature = "postgres",
+    feature = "aws",
+    feature = "vault"
+))]
 mod contract;
 mod file;
+#[cfg(any(feature = "aws", feature = "vault"))]
+mod http;
 mod import;
 #[cfg(any(feature = "redis", feature = "postgres"))]
 mod line;
@@ -28,6 +45,10 @@ mod postgres;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "vault")]
+mod vault;
+#[cfg(feature = "vault")]
+mod vault_login;
 
 /// One record in memory.
 #[derive(Debug, Default)]

@@ -110,12 +110,30 @@ impl Place {
             Self::Redis(_) => Err(not_built("redis", "Redis")),
             #[cfg(not(feature = "postgres"))]
             Self::Postgres(_) => Err(not_built("postgres", "PostgreSQL")),
+            #[cfg(feature = "aws")]
+            Self::Aws(secret) => {
+                let aws = super::aws::AwsStore::at(secret, reach)?;
+                Ok(super::contact::Contact::with(aws))
+            }
+            #[cfg(feature = "vault")]
+            Self::Vault(address) => {
+                let vault = super::vault::VaultStore::at(address, reach)?;
+                Ok(super::contact::Contact::with(vault))
+            }
+            #[cfg(not(feature = "aws"))]
             Self::Aws(_) => Err(not_built("aws", "AWS Secrets Manager")),
+            #[cfg(not(feature = "vault"))]
             Self::Vault(_) => Err(not_built("vault", "HashiCorp Vault")),
         }
     }
 }
 
+#[cfg(not(all(
+    feature = "redis",
+    feature = "postgres",
+    feature = "aws",
+    feature = "vault"
+)))]
 /// Says how to get a program that knows this kind of store.
 fn not_built(feature: &str, name: &str) -> String {
     format!(
