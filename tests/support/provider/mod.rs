@@ -17,12 +17,14 @@ pub mod authority;
 pub mod imap;
 pub mod journal;
 pub mod knobs;
+pub mod machine;
 pub mod mailbox;
 pub mod oauth;
 pub mod pop;
 pub mod sasl;
 pub mod smtp;
 pub mod talk;
+pub mod trust;
 
 pub use authority::Authority;
 pub use journal::Journal;
@@ -30,6 +32,7 @@ pub use knobs::{Fault, Knobs, Manner, Step};
 pub use mailbox::Mailboxes;
 pub use oauth::Register;
 use talk::Talk;
+pub use trust::Signer;
 
 /// The application's id that the provider knows.
 pub const CLIENT_ID: &str = "emailproxy-demo";
@@ -162,6 +165,11 @@ impl Provider {
     /// Returns the token endpoint.
     pub fn token_url(&self) -> String {
         format!("http://{}/token", self.oauth)
+    }
+
+    /// Returns its metadata service's address.
+    pub fn machine_url(&self) -> String {
+        format!("http://{}/metadata/identity/oauth2/token", self.oauth)
     }
 
     /// Takes the provider off the net: its ports are closed, its world stays to be asked.

@@ -1,6 +1,8 @@
-//! The pretend OAuth2 endpoints: authorization code with PKCE, refresh with rotation, client credentials.
+//! The pretend OAuth2 endpoints: authorization code with PKCE, refresh with rotation, client credentials, passwords,
+//! service accounts.
 //!
-//! Strict where providers are strict: wrong clients, redirects, verifiers, used codes and dead refresh tokens are refused.
+//! Strict where providers are strict: wrong clients, redirects, verifiers, used codes, dead refresh tokens and two proofs
+//! at once are refused.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,7 +21,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::journal::Voice;
-use super::{CLIENT_ID, CLIENT_SECRET, World};
+use super::trust::Trust;
+use super::{CLIENT_ID, CLIENT_SECRET, World, machine};
+
+/// The name of a service account's grant (RFC 7523 section 2.1).
+const SERVICE_ACCOUNT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// The name of an application's assertion (RFC 7523 section 2.2).
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 type Fields = HashMap<String, String>;
 
@@ -31,6 +40,9 @@ pub struct Register {
     refresh: Mutex<HashMap<String, Refresh>>,
     requests: Mutex<Vec<Fields>>,
     visits: Mutex<Vec<Fields>>,
+    passwords: Mutex<Fields>,
+    /// Whose signatures are believed.
+    pub trust: Trust,
 }
 
 struct Access {
@@ -82,7 +94,18 @@ impl Register {
         self.refresh.lock().unwrap().clear();
     }
 
-    fn admit(&self, token: String, user: Option<String>, lifetime: Duration) {
+    /// Gives a user a password, or a new one.
+    pub fn set_password(&self, user: &str, password: &str) {
+        let mut passwords = self.passwords.lock().unwrap();
+        passwords.insert(user.to_owned(), password.to_owned());
+    }
+
+    /// Notes what an endpoint was sent.
+    pub(super) fn note(&self, fields: Fields) {
+        self.requests.lock().unwrap().push(fields);
+    }
+
+    pub(super) fn admit(&self, token: String, user: Option<String>, lifetime: Duration) {
         // A little longer than promised, as providers allow for clocks that differ.
         let until = Instant::now() + lifetime + Duration::from_secs(300);
         self.access
@@ -99,6 +122,7 @@ pub async fn serve(world: Arc<World>) -> (SocketAddr, JoinHandle<()>) {
     let router = Router::new()
         .route("/authorize", get(authorize))
         .route("/token", post(token))
+        .route("/metadata/identity/oauth2/token", get(machine::token))
         .with_state(world);
     let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     (address, task)
@@ -201,8 +225,16 @@ fn judge(
     grant: &str,
 ) -> Result<serde_json::Value, No> {
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-    let secret_ok = prove_client(headers, form)?;
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let here = format!("http://{}/token", host.unwrap_or_default());
+    // A service account's assertion proves itself.
+    let secret_ok =
+        grant != SERVICE_ACCOUNT && prove_client(&world.register, headers, form, &here)?;
     let user = match grant {
+        SERVICE_ACCOUNT => Some(world.register.trust.service(field("assertion"), &here)?),
+        "password" => Some(log_in(&world.register, form)?),
         "authorization_code" => Some(redeem(&world.register, form)?),
         "refresh_token" => Some(renew(world, field("refresh_token"))?),
         "client_credentials" if !secret_ok => {
@@ -231,6 +263,7 @@ fn judge(
     }
     if let Some(user) = user
         && (grant == "authorization_code" || knobs.rotate)
+        && grant != SERVICE_ACCOUNT
     {
         let refresh = random(64);
         answer["refresh_token"] = refresh.clone().into();
@@ -246,7 +279,28 @@ fn judge(
 }
 
 /// Checks who asks; true where a secret proved it. A public client needs none.
-fn prove_client(headers: &HeaderMap, form: &Fields) -> Result<bool, No> {
+fn prove_client(
+    register: &Register,
+    headers: &HeaderMap,
+    form: &Fields,
+    here: &str,
+) -> Result<bool, No> {
+    if let Some(assertion) = form.get("client_assertion") {
+        if form.contains_key("client_secret") || headers.contains_key(header::AUTHORIZATION) {
+            return Err(("invalid_request", "one proof is enough"));
+        }
+        if form
+            .get("client_assertion_type")
+            .is_none_or(|kind| kind != ASSERTION)
+        {
+            return Err(("invalid_request", "an assertion of another kind"));
+        }
+        if form.get("client_id").is_none_or(|id| id != CLIENT_ID) {
+            return Err(("invalid_client", "this application is not known"));
+        }
+        register.trust.application(assertion, here)?;
+        return Ok(true);
+    }
     let basic = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -276,6 +330,26 @@ fn prove_client(headers: &HeaderMap, form: &Fields) -> Result<bool, No> {
         Some(_) => Err(("invalid_client", "the secret is wrong")),
         None => Ok(false),
     }
+}
+
+/// Checks a user's own password; the scope or, in older endpoints, the resource says what the token is for.
+fn log_in(register: &Register, form: &Fields) -> Result<String, No> {
+    let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+    if field("scope").is_empty() == field("resource").is_empty() {
+        return Err(("invalid_request", "either a scope or a resource is needed"));
+    }
+    let passwords = register.passwords.lock().unwrap();
+    let user = field("username");
+    if passwords
+        .get(user)
+        .is_none_or(|known| known != field("password"))
+    {
+        return Err((
+            "invalid_grant",
+            "AADSTS50126: Invalid username or password.",
+        ));
+    }
+    Ok(user.to_owned())
 }
 
 /// Redeems a code, once, and returns whose it is.
@@ -322,7 +396,7 @@ fn renew(world: &World, token: &str) -> Result<String, No> {
 }
 
 /// Makes a text that nobody can guess, of a given length.
-fn random(length: usize) -> String {
+pub(super) fn random(length: usize) -> String {
     let mut bytes = vec![0; length];
     aws_lc_rs::rand::fill(&mut bytes).unwrap();
     let mut text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
