@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::consent::{Consent, End};
+use super::confirm::Received;
+use super::consent::Consent;
 use super::source::refusal;
 use super::{Accounts, Answer, Outcome};
-use crate::oauth::{Error, Grant, prove_answer};
+use crate::oauth::{Error, Grant, Tokens, prove_answer};
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::Secret;
@@ -20,20 +21,36 @@ impl Accounts {
         let Some(consent) = self.consents.take(&answer.state) else {
             return Outcome::Unknown;
         };
+        let (this, asked) = (Arc::clone(self), Arc::clone(&consent));
+        self.to_the_end(consent, async move {
+            let tokens = this.redeem(&asked, answer).await?;
+            this.receive(&asked, tokens).await
+        })
+        .await
+    }
+
+    /// Does what ends a consent, even if whoever waits for the outcome leaves, and words the outcome.
+    pub(super) async fn to_the_end(
+        self: &Arc<Self>,
+        consent: Arc<Consent>,
+        work: impl Future<Output = Result<Received, Refusal>> + Send + 'static,
+    ) -> Outcome {
         let (told, hears) = tokio::sync::oneshot::channel();
         let (this, asked) = (Arc::clone(self), Arc::clone(&consent));
         self.underway(async move {
-            let end = match this.redeem(&asked, answer).await {
-                Ok(()) => End::Given,
-                Err(refusal) => End::Refused(refusal),
-            };
-            this.consents.finish(&asked, end.clone());
-            told.send(end).ok();
+            let received = work.await;
+            this.consents.settle(&asked, &received);
+            told.send(received).ok();
         });
-        let account = consent.shown.account.clone();
+        let account = consent.account().to_owned();
         match hears.await {
-            Ok(End::Given) => Outcome::Authorised { account },
-            Ok(End::Refused(refusal)) => Outcome::Failed {
+            Ok(Ok(Received::Stored)) => Outcome::Authorised { account },
+            Ok(Ok(Received::Held(doubt))) => Outcome::Differs {
+                account,
+                signed_in: doubt.signed_in,
+                confirm: doubt.confirm,
+            },
+            Ok(Err(refusal)) => Outcome::Failed {
                 account,
                 why: match refusal {
                     Refusal::ConsentRefused(said)
@@ -42,7 +59,7 @@ impl Accounts {
                     other => Said::new(other.to_string()),
                 },
             },
-            Ok(End::Lapsed) | Err(_) => Outcome::Failed {
+            Err(_) => Outcome::Failed {
                 account,
                 why: Said::new("the sign-in broke off"),
             },
@@ -54,8 +71,8 @@ impl Accounts {
         self: &Arc<Self>,
         consent: &Arc<Consent>,
         answer: Answer,
-    ) -> Result<(), Refusal> {
-        let name = &consent.shown.account;
+    ) -> Result<Tokens, Refusal> {
+        let name = consent.account();
         let user = Said::new(name);
         // Before anything of it is used, an error included (RFC 9207 section 2.4).
         if let Err(why) = prove_answer(&consent.question, answer.issuer.as_deref()) {
@@ -92,38 +109,16 @@ impl Accounts {
         };
         let world = self.world();
         let asking = world.source.ask(&consent.settings, secret.as_ref(), &grant);
-        let tokens = match asking.await {
-            Ok(tokens) => tokens,
-            Err(error) => {
-                tracing::warn!(
-                    "Authorisation result error for account {user} - aborting login. {error}"
-                );
-                account.state().last_error = Some(error.to_string());
-                return Err(match error {
-                    Error::GrantDead(said) => Refusal::ConsentRefused(said),
-                    other => refusal(other),
-                });
+        asking.await.map_err(|error| {
+            tracing::warn!(
+                "Authorisation result error for account {user} - aborting login. {error}"
+            );
+            account.state().last_error = Some(error.to_string());
+            match error {
+                Error::GrantDead(said) => Refusal::ConsentRefused(said),
+                other => refusal(other),
             }
-        };
-        {
-            let mut guard = account.state();
-            let state = &mut *guard;
-            if state.purpose.provider != consent.purpose.provider {
-                return Err(gone());
-            }
-            state.take_in(&tokens);
-            state.settle_claim();
-            self.shelve(&account, state);
-            if !state.is_unlocked() {
-                tracing::info!(
-                    "account {user} is authorised; its tokens are kept in memory until the next login seals them"
-                );
-            } else {
-                tracing::info!("account {user} is authorised");
-            }
-        }
-        self.make_last(name).await;
-        Ok(())
+        })
     }
 
     /// Takes an address that a person pasted.
@@ -143,7 +138,7 @@ impl Accounts {
 }
 
 /// The refusal for a consent whose account is no longer what it was.
-fn gone() -> Refusal {
+pub(super) fn gone() -> Refusal {
     Refusal::Misconfigured(
         "the account's configuration changed while its sign-in was pending".into(),
     )

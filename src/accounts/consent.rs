@@ -1,4 +1,5 @@
-//! Consents that people are asked for: found by their one-time state, one per account, good for 60 minutes.
+//! Consents that people are asked for: found by their one-time state, one per account, good for 60 minutes or as long as
+//! their device code.
 //!
 //! Knows neither tokens nor passwords; what an answer is worth is decided where it is redeemed.
 
@@ -9,14 +10,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::confirm::Received;
 use super::purpose::Purpose;
-use super::{Pending, UserCode, locked};
+use super::{Doubt, Pending, UserCode, locked};
 use crate::config::AccountSettings;
-use crate::oauth::Question;
+use crate::oauth::{Question, Tokens};
 use crate::refusal::Refusal;
+use crate::said::Said;
 
 /// How long a consent may take.
 pub(super) const GOOD_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// How long after its end a device code is still left to whoever polls with it, who ends it in words.
+const LAST_POLL: Duration = Duration::from_secs(60);
 
 /// How many accounts may wait for consent at once.
 const MOST: usize = 1_000;
@@ -42,9 +48,23 @@ pub(super) struct Consent {
     /// The question put.
     pub(super) question: Question,
     /// What a person is shown of it.
-    pub(super) shown: Pending,
+    shown: Pending,
     born: Instant,
+    good_for: Duration,
+    /// What came of it, while it waits for a yes.
+    held: Mutex<Option<Held>>,
     end: watch::Sender<Option<End>>,
+}
+
+/// Tokens that somebody else signed in for: used for nothing until a yes.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Whose yes is asked for.
+    pub(super) doubt: Doubt,
+    /// What will be stored then.
+    pub(super) tokens: Tokens,
+    /// When they came.
+    pub(super) since: Instant,
 }
 
 impl Consent {
@@ -53,13 +73,34 @@ impl Consent {
         self.end.subscribe()
     }
 
-    /// Returns whether nobody is waiting for it.
+    /// Returns what a person is shown of it at this moment.
+    pub(super) fn shown(&self) -> Pending {
+        let doubt = locked(&self.held).as_ref().map(|held| held.doubt.clone());
+        Pending {
+            doubt,
+            ..self.shown.clone()
+        }
+    }
+
+    /// Returns the account it is for.
+    pub(super) fn account(&self) -> &str {
+        &self.shown.account
+    }
+
+    /// Returns whether no login is waiting for it. Whoever polls with a device code waits too, but is no login.
     pub(super) fn is_lonely(&self) -> bool {
-        self.end.receiver_count() == 0
+        self.end.receiver_count() <= usize::from(self.question.device.is_some())
     }
 
     fn is_over(&self) -> bool {
-        self.born.elapsed() >= GOOD_FOR
+        match &*locked(&self.held) {
+            Some(held) => held.doubt.until <= Instant::now(),
+            None => self.born.elapsed() >= self.good_for,
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        locked(&self.held).is_some()
     }
 }
 
@@ -76,6 +117,8 @@ struct All {
     by_account: HashMap<String, Arc<Consent>>,
     /// By state, until an answer comes.
     by_state: HashMap<String, Arc<Consent>>,
+    /// By the one-time value to confirm with, while a yes is waited for.
+    by_confirm: HashMap<String, Arc<Consent>>,
 }
 
 impl Consents {
@@ -117,16 +160,26 @@ impl Consents {
         let consent = Arc::new(Consent {
             shown: Pending {
                 account: settings.name.clone(),
-                url: question.url.clone(),
+                url: match &question.device {
+                    // The provider's own words, whereas the other address was put together here.
+                    Some(_) => Said::new(&question.url).to_string(),
+                    None => question.url.clone(),
+                },
                 redirect_uri: question.redirect_uri.clone(),
                 redirect_listen_address: settings.redirect_listen_address.clone(),
                 listen,
                 code: question.device.as_ref().map(|device| UserCode {
-                    code: device.user_code.clone(),
-                    url: device.verification_url.clone(),
+                    code: Said::new(&device.user_code).to_string(),
+                    url: Said::new(&device.verification_url).to_string(),
                     until: Instant::now() + device.good_for,
                 }),
+                doubt: None,
             },
+            good_for: question
+                .device
+                .as_ref()
+                .map_or(GOOD_FOR, |device| device.good_for),
+            held: Mutex::default(),
             settings,
             purpose,
             born: Instant::now(),
@@ -153,7 +206,10 @@ impl Consents {
                 return;
             }
             // One that is being redeemed has no state any more, and stays.
-            let lonely = all.by_state.values().filter(|consent| consent.is_lonely());
+            let codes = all.by_account.values();
+            let codes = codes.filter(|one| one.question.device.is_some() && !one.is_held());
+            let lonely = all.by_state.values().chain(codes);
+            let lonely = lonely.filter(|consent| consent.is_lonely());
             lonely.min_by_key(|consent| consent.born).map(Arc::clone)
         };
         if let Some(oldest) = oldest {
@@ -172,10 +228,39 @@ impl Consents {
         (!consent.is_over()).then_some(consent)
     }
 
+    /// Keeps what came of a consent until somebody says yes. Returns whether it is still asked for at all.
+    pub(super) fn hold(&self, consent: &Arc<Consent>, held: Held) -> bool {
+        let mut all = locked(&self.all);
+        let current = all.by_account.get(consent.account());
+        if !current.is_some_and(|known| Arc::ptr_eq(known, consent)) {
+            return false;
+        }
+        all.by_confirm
+            .insert(held.doubt.confirm.clone(), Arc::clone(consent));
+        *locked(&consent.held) = Some(held);
+        self.show(&all);
+        true
+    }
+
+    /// Takes what waits for a yes or no: the value is good once and for its time.
+    pub(super) fn release(&self, confirm: &str) -> Option<(Arc<Consent>, Held)> {
+        let mut all = locked(&self.all);
+        let consent = all.by_confirm.remove(confirm)?;
+        if consent.is_over() {
+            return None;
+        }
+        let held = locked(&consent.held).take()?;
+        self.show(&all);
+        Some((consent, held))
+    }
+
     /// Ends a consent and tells everybody who waits for it.
     pub(super) fn finish(&self, consent: &Arc<Consent>, end: End) {
         let mut all = locked(&self.all);
         all.by_state.remove(&consent.question.state);
+        if let Some(held) = locked(&consent.held).take() {
+            all.by_confirm.remove(&held.doubt.confirm);
+        }
         let account = &consent.shown.account;
         if all
             .by_account
@@ -187,6 +272,19 @@ impl Consents {
         self.show(&all);
         drop(all);
         consent.end.send_replace(Some(end));
+    }
+
+    /// Ends a consent as it turned out; one that waits for a yes goes on.
+    pub(super) fn settle(&self, consent: &Arc<Consent>, received: &Result<Received, Refusal>) {
+        match received {
+            Ok(Received::Held(_)) => {}
+            Ok(Received::Stored) => {
+                self.finish(consent, End::Given);
+                // A device code approved at the last moment may have a successor already.
+                self.end(consent.account(), &End::Given);
+            }
+            Err(refusal) => self.finish(consent, End::Refused(refusal.clone())),
+        }
     }
 
     /// Ends the consent of an account, if it has one.
@@ -202,16 +300,30 @@ impl Consents {
         let over: Vec<_> = {
             let all = locked(&self.all);
             let over = all.by_account.values().filter(|consent| consent.is_over());
-            over.map(Arc::clone).collect()
+            let left_to_its_poll = |consent: &Consent| {
+                consent.question.device.is_some()
+                    && !consent.is_held()
+                    && consent.born.elapsed() < consent.good_for + LAST_POLL
+            };
+            over.filter(|consent| !left_to_its_poll(consent))
+                .map(Arc::clone)
+                .collect()
         };
         for consent in over {
+            if let Some(doubt) = consent.shown().doubt {
+                tracing::warn!(
+                    "nobody has confirmed that {} signed in for account {}; those tokens are dropped, nothing is stored",
+                    doubt.signed_in,
+                    Said::new(consent.account())
+                );
+            }
             self.finish(&consent, End::Lapsed);
         }
     }
 
     /// Shows what is there, in a steady order.
     fn show(&self, all: &All) {
-        let mut list: Vec<Pending> = all.by_account.values().map(|c| c.shown.clone()).collect();
+        let mut list: Vec<Pending> = all.by_account.values().map(|c| c.shown()).collect();
         list.sort_by(|a, b| a.account.cmp(&b.account));
         self.shown.send_replace(list);
     }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::consent::{Consent, End};
+use super::device::minutes;
 use super::flight::landed;
 use super::lock::Pass;
 use super::source::refusal;
@@ -28,6 +29,9 @@ const LIVING: Duration = Duration::from_secs(60);
 /// How long a login with such a token waits for the next all the same: mail servers end sessions with their token, and a
 /// mail client that stays for an hour is better off than one that is thrown out after ten minutes.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A wait for consent that took this long is no look in vain.
+const LONG_LOOK: Duration = Duration::from_secs(10);
 
 /// What a proven login has to do next.
 enum Next {
@@ -51,7 +55,9 @@ impl Accounts {
     ) -> Result<Admitted, Refusal> {
         let patience = self.world().config.options.authorisation_timeout;
         let deadline = Instant::now() + patience;
-        for _ in 0..LOOKS {
+        let mut looks = 0;
+        while looks < LOOKS {
+            looks += 1;
             let pass = Box::pin(self.admit(account, password, caller)).await?;
             let token = match self.next(account, password, &pass)? {
                 Next::Ready(admitted) => return Ok(self.welcome(account, password, admitted)),
@@ -65,6 +71,7 @@ impl Accounts {
                     Landed::Refused(refusal) => return Err(refusal),
                 },
                 Next::Ask => {
+                    let begun = Instant::now();
                     let mut consent = self.ask_consent(account).await?.join();
                     let ended = timeout_at(deadline, consent.wait_for(Option::is_some)).await;
                     match ended {
@@ -79,6 +86,10 @@ impl Accounts {
                             }
                         }
                         Ok(Err(_)) => {}
+                    }
+                    if begun.elapsed() >= LONG_LOOK {
+                        // A device code ran out, or somebody wants to sign in anew: patience is the limit, not our looks.
+                        looks -= 1;
                     }
                     continue;
                 }
@@ -168,22 +179,39 @@ impl Accounts {
         let consent = self.consents.begin(settings, purpose, question, listen)?;
         self.tend();
         self.announce(&consent);
+        self.poll_device(&consent);
         Ok(consent)
     }
 
     /// Says in the log what somebody is asked for.
     fn announce(&self, consent: &Consent) {
-        let user = Said::new(&consent.shown.account);
-        let mode = if self.setup.external_auth {
-            "external"
-        } else {
-            "local server"
+        let shown = consent.shown();
+        let user = Said::new(&shown.account);
+        if let Some(doubt) = &shown.doubt {
+            tracing::info!(
+                "account {user} waits for a yes to the sign-in of {}: emailproxy authorize {user}",
+                doubt.signed_in
+            );
+            return;
+        }
+        let mode = match &shown.code {
+            Some(_) => "device code",
+            None if self.setup.external_auth => "external auth",
+            None => "local server auth",
         };
-        tracing::info!("Authorisation request received for {user} ({mode} auth mode)");
+        tracing::info!("Authorisation request received for {user} ({mode} mode)");
         tracing::info!(
             "Please visit the following URL to authenticate account {user}: {}",
-            consent.shown.url
+            shown.url
         );
+        if let Some(code) = &shown.code {
+            tracing::info!(
+                "Visit {} and use code {} (account {user}, {} left)",
+                code.url,
+                code.code,
+                minutes(code.until)
+            );
+        }
     }
 
     /// Notes that a login went through, and does what is due at such a moment.

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::config::{AccountError, AccountSettings, Config, GrantKind, Protocol};
-use crate::oauth::{Endpoint, SignedIn};
+use crate::config::{AccountError, Config, GrantKind};
+use crate::oauth::Endpoint;
 use crate::refusal::{NotAdmitted, Refusal};
 use crate::said::Said;
-use crate::secret::{AccessToken, Password, Secret};
+use crate::secret::{AccessToken, Password};
 
 use consent::Consents;
+pub use identity::Admitted;
+pub use invitation::{Answer, Doubt, Outcome, Pending, UserCode};
 pub use passwords::{LocalPassword, NewPassword, Passwords};
 use proof::{Prover, Throttle};
 use source::Source;
@@ -32,10 +34,14 @@ mod ahead;
 mod answer;
 mod challenge;
 mod clock;
+mod confirm;
 mod consent;
+mod device;
 mod first;
 mod flight;
+mod identity;
 mod idle;
+mod invitation;
 mod keys;
 mod lock;
 mod login;
@@ -86,31 +92,6 @@ struct World {
     source: Arc<dyn Source>,
 }
 
-/// What an admitted login gets.
-#[derive(Clone, Debug)]
-pub struct Admitted {
-    /// The account's settings at this moment.
-    pub settings: Arc<AccountSettings>,
-    /// The user name as the client sent it.
-    pub user: String,
-    /// Who signed in at the provider, where that is known.
-    pub signed_in: Option<SignedIn>,
-    /// The token.
-    pub token: AccessToken,
-}
-
-impl Admitted {
-    /// Returns the user name for the upstream's SASL login.
-    pub fn identity(&self, protocol: Protocol) -> &str {
-        let set = match protocol {
-            Protocol::Imap => &self.settings.imap_user,
-            Protocol::Pop => &self.settings.pop_user,
-            Protocol::Smtp => &self.settings.smtp_user,
-        };
-        set.as_ref().unwrap_or(&self.user)
-    }
-}
-
 /// How `Accounts` is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -120,34 +101,6 @@ pub struct Setup {
     pub reach: Reach,
     /// Whether the final address of a consent is pasted by a person (`--external-auth`) rather than heard by us.
     pub external_auth: bool,
-}
-
-/// A consent that somebody is asked for at this moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// The account it is for.
-    pub account: String,
-    /// The address to visit.
-    pub url: String,
-    /// The redirect address registered at the provider.
-    pub redirect_uri: Option<String>,
-    /// Where the browser's return is heard, if not at `redirect_uri`.
-    pub redirect_listen_address: Option<String>,
-    /// Whether we listen for the return ourselves.
-    pub listen: bool,
-    /// What to type in at `url`, in the device grant: nothing returns to us then.
-    pub code: Option<UserCode>,
-}
-
-/// A device code as a person sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserCode {
-    /// What to type in.
-    pub code: String,
-    /// Where to type it in; [`Pending::url`] may already hold the code.
-    pub url: String,
-    /// When it ends.
-    pub until: tokio::time::Instant,
 }
 
 /// From where somebody logs in.
@@ -165,49 +118,6 @@ impl Caller {
         service: String::new(),
         address: None,
     };
-}
-
-/// What a browser brought back from the provider.
-#[derive(Clone, Debug, Default)]
-pub struct Answer {
-    /// The one-time value; decides which consent is meant.
-    pub state: String,
-    /// The authorization code, on success.
-    pub code: Option<Secret<String>>,
-    /// `error`, on refusal.
-    pub error: Option<Said>,
-    /// `error_description`, on refusal.
-    pub error_description: Option<Said>,
-    /// `iss` (RFC 9207), where the provider sends it.
-    pub issuer: Option<String>,
-}
-
-/// What came of a consent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The account is authorised.
-    Authorised {
-        /// The account.
-        account: String,
-    },
-    /// Somebody else signed in than the account's own name says. Nothing is stored until [`Accounts::confirm`] says yes.
-    Differs {
-        /// The account.
-        account: String,
-        /// Who signed in.
-        signed_in: Said,
-        /// The one-time value to confirm with.
-        confirm: String,
-    },
-    /// No consent with this state is pending: expired, used or forged.
-    Unknown,
-    /// The provider or the token endpoint said no.
-    Failed {
-        /// The account.
-        account: String,
-        /// Why.
-        why: Said,
-    },
 }
 
 /// One account as `status` shows it.
@@ -229,6 +139,9 @@ pub struct AccountState {
     pub expires_in: Option<u64>,
     /// The sign-in address, while consent is waited for.
     pub url: Option<String>,
+    /// What to type in there, in the device grant.
+    #[serde(default)]
+    pub code: Option<String>,
     /// The last failure, if it was the last thing that happened.
     pub last_error: Option<String>,
 }
@@ -337,13 +250,13 @@ impl Accounts {
                 grant.as_str()
             )));
         }
-        Ok(self.ask_consent(&account).await?.shown.clone())
+        Ok(self.ask_consent(&account).await?.shown())
     }
 
-    /// Says whether the sign-in of somebody else is meant; see [`Outcome::Differs`].
-    #[expect(clippy::unused_async, reason = "storing takes time")]
-    pub async fn confirm(self: &Arc<Self>, _confirm: &str, _yes: bool) -> Outcome {
-        Outcome::Unknown
+    /// Says whether the sign-in of somebody else is meant; see [`Outcome::Differs`]. After a no the account is asked for
+    /// anew.
+    pub async fn confirm(self: &Arc<Self>, confirm: &str, yes: bool) -> Outcome {
+        Box::pin(self.take_confirmation(confirm, yes)).await
     }
 
     /// Takes what a browser brought back, redeems the code and wakes the logins that wait.
@@ -441,19 +354,26 @@ impl Accounts {
 
     /// Does a piece of work that goes on even if whoever asked for it leaves; [`Self::close`] waits for it.
     fn underway(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
-        /// Counts down however the work ends.
-        struct Done(Arc<Accounts>);
-        impl Drop for Done {
-            fn drop(&mut self) {
-                self.0.underway.send_modify(|count| *count -= 1);
-            }
-        }
-        self.underway.send_modify(|count| *count += 1);
-        let done = Done(Arc::clone(self));
+        let busy = self.busy();
         tokio::spawn(async move {
             work.await;
-            drop(done);
+            drop(busy);
         });
+    }
+
+    /// Has [`Self::close`] wait until this is dropped.
+    fn busy(self: &Arc<Self>) -> Busy {
+        self.underway.send_modify(|count| *count += 1);
+        Busy(Arc::clone(self))
+    }
+}
+
+/// A piece of work that must not be cut off; counted down however it ends.
+struct Busy(Arc<Accounts>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.underway.send_modify(|count| *count -= 1);
     }
 }
 

@@ -37,6 +37,7 @@ impl Accounts {
                             state: "incomplete".into(),
                             expires_in: None,
                             url: None,
+                            code: None,
                             last_error: Some(why),
                         });
                         continue;
@@ -51,10 +52,11 @@ impl Accounts {
     fn describe(&self, account: &Account) -> AccountState {
         let state = account.state();
         let consent = self.consents.of(&account.name, &state.purpose);
-        let words = if consent.is_some() {
-            Cow::from("waiting for consent")
-        } else {
-            self.words(account, &state)
+        let asked = consent.map(|consent| consent.shown());
+        let words = match &asked {
+            Some(asked) if asked.doubt.is_some() => Cow::from("waiting for a yes to who signed in"),
+            Some(_) => Cow::from("waiting for consent"),
+            None => self.words(account, &state),
         };
         let left = state.access.as_ref().map(|access| access.left().as_secs());
         AccountState {
@@ -64,7 +66,10 @@ impl Accounts {
             unattended: self.opens_by_store(account, state.wraps()),
             state: words.into_owned(),
             expires_in: left.filter(|left| *left > 0),
-            url: consent.map(|consent| consent.shown.url.clone()),
+            code: asked
+                .as_ref()
+                .and_then(|asked| Some(asked.code.as_ref()?.code.clone())),
+            url: asked.map(|asked| asked.url),
             last_error: state.last_error.clone(),
         }
     }
@@ -88,7 +93,10 @@ impl Accounts {
         if state.refresh.is_some() || state.alive().is_some() {
             return "authorised";
         }
-        let needs_consent = state.settings.grant == GrantKind::AuthorizationCode;
+        let needs_consent = matches!(
+            state.settings.grant,
+            GrantKind::AuthorizationCode | GrantKind::Device
+        );
         if !state.is_unlocked() {
             let record = self.store.record(&account.name).unwrap_or_default();
             let cached = predecessor::overlay(&state.settings.cached, record.predecessor.as_ref());

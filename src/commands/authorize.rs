@@ -3,12 +3,15 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use tokio::time::Instant;
 
+use super::invite::{Code, Invitation, ask_whether_meant, read_yes_or_no};
 use super::run::reach_out;
 use super::{AuthorizeArgs, complain, pasted_lines, runtime, say, store_place};
-use crate::accounts::{Accounts, Caller, Outcome, Setup};
+use crate::accounts::{Accounts, Caller, Doubt, Outcome, Pending, Setup};
 use crate::control::{Ask, Conversation, Tell, reach};
 use crate::secret::{Password, Secret};
 
@@ -33,23 +36,53 @@ async fn through(mut proxy: Conversation, account: &str) -> anyhow::Result<ExitC
             account: account.to_owned(),
         })
         .await?;
-    let mut pasted = pasted_lines();
+    let mut typed = pasted_lines();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut shown: Option<Invitation> = None;
+    let mut doubt: Option<String> = None;
     loop {
         tokio::select! {
-            told = proxy.hear() => match told?.ok_or_else(|| anyhow!("the proxy hung up"))? {
-                Tell::Visit { url, listen } => invite(account, &url, listen),
-                Tell::Remark { text } => complain(&text),
-                Tell::Done { text } => {
-                    say(&text);
-                    return Ok(ExitCode::SUCCESS);
+            told = proxy.hear() => {
+                let told = told?.ok_or_else(|| anyhow!("the proxy hung up"))?;
+                if let Some(shown) = &mut shown {
+                    shown.clear();
                 }
-                Tell::Failed { text } => {
-                    complain(&text);
-                    return Ok(ExitCode::FAILURE);
+                match told {
+                    Tell::Visit { url, listen, code, code_url, seconds } => {
+                        let code = code.zip(code_url).zip(seconds);
+                        let code = code.map(|((code, url), left)| Code {
+                            code,
+                            url,
+                            until: Instant::now() + Duration::from_secs(left),
+                        });
+                        doubt = None;
+                        shown = Some(Invitation::show(account, &url, listen, code));
+                    }
+                    Tell::Confirm { signed_in } => {
+                        shown = None;
+                        ask_whether_meant(account, &signed_in);
+                        doubt = Some(signed_in);
+                    }
+                    Tell::Remark { text } => complain(&text),
+                    Tell::Done { text } => {
+                        say(&text);
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                    Tell::Failed { text } => {
+                        complain(&text);
+                        return Ok(ExitCode::FAILURE);
+                    }
+                    Tell::Line { .. } | Tell::Status { .. } | Tell::Passwords { .. } => {}
                 }
-                Tell::Line { .. } | Tell::Status { .. } | Tell::Passwords { .. } => {}
+            }
+            Some(line) = typed.recv() => match (&doubt, read_yes_or_no(&line)) {
+                (Some(_), Some(yes)) => proxy.ask(&Ask::Confirm { yes }).await?,
+                (Some(who), None) => ask_whether_meant(account, who),
+                (None, _) => proxy.ask(&Ask::Paste { url: line }).await?,
             },
-            Some(url) = pasted.recv() => proxy.ask(&Ask::Paste { url }).await?,
+            _ = second.tick() => if let Some(shown) = &mut shown {
+                shown.tick();
+            },
         }
     }
 }
@@ -78,39 +111,50 @@ async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
         async move { drop(stopped.await) },
     ));
     let mut pending = accounts.pending();
-    let mut pasted = pasted_lines();
+    let mut typed = pasted_lines();
     let login = Arc::clone(&accounts);
     let owner = Caller::OWNER;
     let mut admitted = std::pin::pin!(login.token(account, &password, &owner));
-    let mut shown = None;
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut asked: Option<Pending> = None;
+    let mut shown: Option<Invitation> = None;
     let done = loop {
         tokio::select! {
-            admitted = &mut admitted => break match admitted {
-                Ok(_) => {
-                    say(&format!("account {account} is authorised; mail programs log in with this password"));
-                    ExitCode::SUCCESS
-                }
-                Err(refusal) => {
-                    complain(&refusal.to_string());
-                    ExitCode::FAILURE
-                }
-            },
+            admitted = &mut admitted => break admitted,
             Ok(()) = pending.changed() => {
-                let asked = pending.borrow_and_update().iter().find(|one| one.account == *account).cloned();
-                if let Some(asked) = asked
-                    && shown.as_ref() != Some(&asked.url)
+                let now = pending.borrow_and_update().iter().find(|one| one.account == *account).cloned();
+                if let Some(now) = now
+                    && asked.as_ref() != Some(&now)
                 {
-                    invite(account, &asked.url, asked.listen);
-                    shown = Some(asked.url);
+                    if let Some(shown) = &mut shown {
+                        shown.clear();
+                    }
+                    shown = invite(&now);
+                    asked = Some(now);
                 }
             }
-            Some(url) = pasted.recv() => match accounts.finish_pasted(&url).await {
-                Ok(Outcome::Unknown) => complain("this address belongs to no sign-in that is waiting"),
-                Ok(
-                    Outcome::Authorised { .. } | Outcome::Failed { .. } | Outcome::Differs { .. },
-                ) => {}
-                Err(why) => complain(&why),
+            Some(line) = typed.recv() => {
+                let doubt = asked.as_ref().and_then(|asked| asked.doubt.as_ref());
+                take_line(&accounts, account, doubt, &line).await;
+            }
+            _ = second.tick() => if let Some(shown) = &mut shown {
+                shown.tick();
             },
+        }
+    };
+    if let Some(shown) = &mut shown {
+        shown.clear();
+    }
+    let done = match done {
+        Ok(_) => {
+            say(&format!(
+                "account {account} is authorised; mail programs log in with this password"
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(refusal) => {
+            complain(&refusal.to_string());
+            ExitCode::FAILURE
         }
     };
     // The browser is still to be told what came of it.
@@ -120,18 +164,37 @@ async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
     Ok(done)
 }
 
-fn invite(account: &str, url: &str, listen: bool) {
-    say(&format!(
-        "Please visit the following URL to authenticate account {account}: {url}"
-    ));
-    if listen {
-        say(
-            "then come back here; if the browser ends on a page that cannot be shown, paste its address here",
-        );
-    } else {
-        say(
-            "then paste the address of the page the browser ends on here (it may be an error page)",
-        );
+/// Shows what is to be done next.
+fn invite(asked: &Pending) -> Option<Invitation> {
+    if let Some(doubt) = &asked.doubt {
+        ask_whether_meant(&asked.account, doubt.signed_in.as_str());
+        return None;
+    }
+    let code = asked.code.as_ref().map(|code| Code {
+        code: code.code.clone(),
+        url: code.url.clone(),
+        until: code.until,
+    });
+    Some(Invitation::show(
+        &asked.account,
+        &asked.url,
+        asked.listen,
+        code,
+    ))
+}
+
+/// Takes a typed line: a yes or no where that was asked, else a pasted address. What comes of it is shown as it happens.
+async fn take_line(accounts: &Arc<Accounts>, account: &str, doubt: Option<&Doubt>, line: &str) {
+    let outcome = match (doubt, read_yes_or_no(line)) {
+        (Some(doubt), Some(yes)) => accounts.confirm(&doubt.confirm, yes).await,
+        (Some(doubt), None) => return ask_whether_meant(account, doubt.signed_in.as_str()),
+        (None, _) => match accounts.finish_pasted(line).await {
+            Ok(outcome) => outcome,
+            Err(why) => return complain(&why),
+        },
+    };
+    if outcome == Outcome::Unknown {
+        complain("this belongs to no sign-in that is waiting");
     }
 }
 

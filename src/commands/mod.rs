@@ -11,6 +11,7 @@ use crate::accounts::Place;
 use crate::config::Config;
 
 mod authorize;
+mod invite;
 mod logging;
 mod logs;
 mod password;

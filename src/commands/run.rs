@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{RunArgs, logging, pasted_lines, process, read_config, runtime, store_place};
+use super::{
+    LogFormat, RunArgs, invite, logging, pasted_lines, process, read_config, runtime, store_place,
+};
 use crate::accounts::{Accounts, Outcome, Place, Reach, Setup};
 use crate::config::{Config, LocalTls, Protocol, Service};
 use crate::control::{self, Office, Recent, ServiceState};
@@ -347,6 +349,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let external_auth = args.external_auth && !args.local_server_auth;
+    let draws = args.log_format == LogFormat::Text;
     let launch = Launch {
         config,
         store,
@@ -354,7 +357,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         drain: DRAIN,
     };
     let runtime = runtime()?;
-    let done = runtime.block_on(attend(launch, path, recent, logging));
+    let done = runtime.block_on(attend(launch, path, recent, logging, draws));
     // A thread that still reads the terminal must not keep the process.
     runtime.shutdown_background();
     done
@@ -365,6 +368,7 @@ async fn attend(
     path: PathBuf,
     recent: Recent,
     mut logging: logging::Logging,
+    draws: bool,
 ) -> anyhow::Result<ExitCode> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -375,6 +379,9 @@ async fn attend(
     let external_auth = launch.external_auth;
     warn_of(&launch.config);
     let mut daemon = Daemon::start(launch).context("could not start")?;
+    if draws {
+        tokio::spawn(invite::log_qr_codes(daemon.accounts.pending()));
+    }
     let office = Office {
         accounts: Arc::clone(&daemon.accounts),
         services: daemon.services(),
@@ -402,11 +409,12 @@ async fn attend(
     } else {
         mpsc::channel(1).1
     };
+    let mut asked = None;
     loop {
         tokio::select! {
             _ = hang_up.recv() => reload(&mut daemon, &path),
             _ = user.recv() => logging.toggle_debug(),
-            Some(text) = pasted.recv() => take_pasted(&daemon.accounts, &text).await,
+            Some(text) = pasted.recv() => take_line(&daemon.accounts, &mut asked, &text).await,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = quit.recv() => break,
@@ -459,15 +467,25 @@ fn warn_of(config: &Config) {
     }
 }
 
-async fn take_pasted(accounts: &Arc<Accounts>, text: &str) {
-    match accounts.finish_pasted(text).await {
+/// Takes a line typed at the proxy's own terminal: a yes or no to what was last asked there, else a pasted address.
+async fn take_line(accounts: &Arc<Accounts>, asked: &mut Option<String>, line: &str) {
+    let outcome = match (asked.take(), invite::read_yes_or_no(line)) {
+        (Some(confirm), Some(yes)) => Ok(accounts.confirm(&confirm, yes).await),
+        _ => accounts.finish_pasted(line).await,
+    };
+    match outcome {
         Ok(Outcome::Authorised { account }) => info!("account {account} is authorised"),
         Ok(Outcome::Failed { account, why }) => warn!("account {account} is not authorised: {why}"),
         Ok(Outcome::Differs {
-            account, signed_in, ..
+            account,
+            signed_in,
+            confirm,
         }) => {
-            warn!("{signed_in} signed in for account {account}, and nobody has confirmed that");
+            invite::ask_whether_meant(&account, signed_in.as_str());
+            *asked = Some(confirm);
         }
+        // The log has the new address.
+        Ok(Outcome::Again(_)) => {}
         Ok(Outcome::Unknown) => warn!("the pasted address belongs to no sign-in that is waiting"),
         Err(why) => warn!("the pasted text cannot be used: {why}"),
     }

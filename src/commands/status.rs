@@ -60,6 +60,9 @@ pub(super) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             if let Some(url) = state.url {
                 say(&format!("      visit {url}"));
             }
+            if let Some(code) = state.code {
+                say(&format!("      and use code {code}"));
+            }
             if let Some(error) = state.last_error {
                 say(&format!("      last error: {error}"));
             }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::accounts::{AccountState, Accounts, LocalPassword, NewPassword};
 
 mod ask;
+mod authorize;
 mod place;
 mod recent;
 mod serve;
@@ -45,6 +46,11 @@ pub enum Ask {
     Paste {
         /// The address.
         url: String,
+    },
+    /// Say whether the sign-in of somebody else is meant. Only behind [`Tell::Confirm`].
+    Confirm {
+        /// Whether it is.
+        yes: bool,
     },
     /// See to the local passwords of an account.
     Password {
@@ -109,6 +115,20 @@ pub enum Tell {
         url: String,
         /// Whether the proxy hears the browser's return itself.
         listen: bool,
+        /// What to type in there, in the device grant.
+        #[serde(default)]
+        code: Option<String>,
+        /// Where to type it in; `url` may already hold the code.
+        #[serde(default)]
+        code_url: Option<String>,
+        /// How many seconds the code is still good.
+        #[serde(default)]
+        seconds: Option<u64>,
+    },
+    /// Somebody else signed in than the account's own name says: [`Ask::Confirm`] is waited for.
+    Confirm {
+        /// Who signed in.
+        signed_in: String,
     },
     /// The local passwords of an account.
     Passwords {

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::place::own_user;
 use super::{Ask, MAX_LINE, Recent, ServiceState, Tell, candidates, grant};
-use crate::accounts::{Accounts, Outcome, Pending};
+use crate::accounts::Accounts;
 
 /// How long an asking side may take to say what it wants, and to take an answer.
 const ASK_TIME: Duration = Duration::from_secs(10);
@@ -122,16 +122,6 @@ fn is_owner(stream: &UnixStream, owner: Option<u32>) -> bool {
     known
 }
 
-/// Returns once the consent with this address is no longer waited for.
-async fn over(pending: &mut watch::Receiver<Vec<Pending>>, url: &str) {
-    // A sender that is gone means that nothing is waited for any more.
-    drop(
-        pending
-            .wait_for(|all| all.iter().all(|one| one.url != url))
-            .await,
-    );
-}
-
 async fn answer(stream: UnixStream, office: Office) {
     let (hears, speaks) = stream.into_split();
     let mut desk = Answering {
@@ -143,7 +133,8 @@ async fn answer(stream: UnixStream, office: Office) {
     }
 }
 
-struct Answering {
+/// One command's conversation.
+pub(super) struct Answering {
     hears: BufReader<OwnedReadHalf>,
     speaks: OwnedWriteHalf,
 }
@@ -173,9 +164,9 @@ impl Answering {
                 let told = grant(&office.accounts, &account, wish).await;
                 self.tell(&told).await
             }
-            Some(Ask::Paste { .. }) => {
+            Some(Ask::Paste { .. } | Ask::Confirm { .. }) => {
                 self.tell(&Tell::Failed {
-                    text: "nothing was asked to paste for".into(),
+                    text: "nothing was asked that this could answer".into(),
                 })
                 .await
             }
@@ -207,50 +198,8 @@ impl Answering {
         }
     }
 
-    async fn authorize(&mut self, office: &Office, account: &str) -> io::Result<()> {
-        let mut pending = office.accounts.pending();
-        let asked = match office.accounts.begin(account).await {
-            Ok(asked) => asked,
-            Err(refusal) => {
-                return self
-                    .tell(&Tell::Failed {
-                        text: refusal.to_string(),
-                    })
-                    .await;
-            }
-        };
-        self.tell(&Tell::Visit {
-            url: asked.url.clone(),
-            listen: asked.listen,
-        })
-        .await?;
-        loop {
-            tokio::select! {
-                () = over(&mut pending, &asked.url) => {
-                    let now = office.accounts.snapshot().into_iter().find(|state| state.account == account);
-                    let failure = now.and_then(|state| state.last_error);
-                    return match failure {
-                        Some(text) => self.tell(&Tell::Failed { text }).await,
-                        None => self.tell(&Tell::Done { text: format!("account {account} is authorised") }).await,
-                    };
-                }
-                said = self.hear() => match said? {
-                    None => return Ok(()),
-                    Some(Ask::Paste { url }) => {
-                        let text = match office.accounts.finish_pasted(&url).await {
-                            Ok(Outcome::Authorised { .. } | Outcome::Failed { .. } | Outcome::Differs { .. }) => continue,
-                            Ok(Outcome::Unknown) => "this address belongs to no sign-in that is waiting".to_owned(),
-                            Err(text) => text,
-                        };
-                        self.tell(&Tell::Remark { text }).await?;
-                    }
-                    Some(_) => self.tell(&Tell::Remark { text: "only an address can be pasted here".into() }).await?,
-                },
-            }
-        }
-    }
-
-    async fn hear(&mut self) -> io::Result<Option<Ask>> {
+    /// Hears what comes next; `None` once the other side has hung up.
+    pub(super) async fn hear(&mut self) -> io::Result<Option<Ask>> {
         // It may hold a password. With room for all of it no copy of a part is left behind.
         let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
         let mut limited = (&mut self.hears).take(MAX_LINE as u64);
@@ -263,7 +212,8 @@ impl Answering {
         asked.map(Some)
     }
 
-    async fn tell(&mut self, tell: &Tell) -> io::Result<()> {
+    /// Tells something.
+    pub(super) async fn tell(&mut self, tell: &Tell) -> io::Result<()> {
         let mut line = serde_json::to_vec(tell)?;
         line.push(b'\n');
         timeout(ASK_TIME, self.speaks.write_all(&line))

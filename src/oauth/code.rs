@@ -114,7 +114,8 @@ fn address(
     params.push(("scope", scope));
     params.push(("response_type", "code".into()));
     params.push(("access_type", "offline".into()));
-    params.push(("login_hint", account.name.as_str().into()));
+    let expected = account.sign_in_as.as_ref().unwrap_or(&account.name);
+    params.push(("login_hint", expected.into()));
     params.push(("state", state.into()));
     if let Some(verifier) = verifier {
         params.push(("code_challenge", challenge(verifier).into()));

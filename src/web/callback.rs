@@ -1,4 +1,5 @@
 //! One request of a browser: is it a return from a consent, for which, and what is it told.
+//! What a page's buttons send is `confirm`'s.
 //!
 //! Everything that is no proper return is refused without disturbing a consent. Knows no sockets.
 
@@ -9,9 +10,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use url::form_urlencoded;
 
-use super::Finish;
-use super::pages::page;
+use super::pages::{Choice, page, page_with_choice, page_with_link};
 use super::place::{Place, host_name, is_loopback, plain_path};
+use super::{Ears, confirm};
 use crate::accounts::{Answer, Outcome};
 use crate::said::Said;
 use crate::secret::Secret;
@@ -19,9 +20,10 @@ use crate::secret::Secret;
 /// Answers one request that reached `local`; `places` are where returns are expected.
 pub(super) async fn answer(
     request: &Parts,
+    body: Body,
     places: &[Place],
     local: IpAddr,
-    finish: &Finish,
+    ears: &Ears,
 ) -> Response<Body> {
     if !is_for_us(request, places, local) {
         return page(
@@ -45,9 +47,16 @@ pub(super) async fn answer(
         // Who only looks has not come back yet.
         return page(StatusCode::OK, "emailproxy", &[]);
     }
+    if request.method == Method::POST {
+        return confirm::answer(request, body, places, &ears.confirm).await;
+    }
     if request.method != Method::GET {
-        let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered", &[]);
-        let allowed = HeaderValue::from_static("GET, HEAD");
+        let mut refused = page(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Only GET and POST are answered",
+            &[],
+        );
+        let allowed = HeaderValue::from_static("GET, HEAD, POST");
         refused.headers_mut().insert(header::ALLOW, allowed);
         return refused;
     }
@@ -65,8 +74,15 @@ pub(super) async fn answer(
             );
         }
     };
-    // In a task of its own: the code is good for one use, so a closed browser must not stop its redemption.
-    match tokio::spawn(finish(brought)).await {
+    // To the end: the code is good for one use, so a closed browser must not stop its redemption.
+    show_when_done((ears.finish)(brought)).await
+}
+
+/// Does what a browser asked for, even if it is closed meanwhile, and shows what came of it.
+pub(super) async fn show_when_done(
+    doing: impl Future<Output = Outcome> + Send + 'static,
+) -> Response<Body> {
+    match tokio::spawn(doing).await {
         Ok(outcome) => show(&outcome),
         Err(_) => page(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -152,14 +168,39 @@ fn show(outcome: &Outcome) -> Response<Body> {
                     .to_owned(),
             ],
         ),
-        Outcome::Differs { account, signed_in, .. } => page(
-            StatusCode::CONFLICT,
-            "Somebody else signed in",
-            &[format!(
-                "{} signed in for the account {}.",
-                signed_in.short(),
-                Said::from(account.as_str())
-            )],
+        Outcome::Differs {
+            account,
+            signed_in,
+            confirm,
+        } => {
+            let (who, account) = (signed_in.short(), Said::from(account.as_str()));
+            page_with_choice(
+                StatusCode::CONFLICT,
+                "Somebody else signed in",
+                &[
+                    format!("You signed in as {who}, for the mail account {account}."),
+                    "That is right for a shared mailbox or an alias, and wrong if the browser was still signed in as \
+                     somebody else. Nothing is stored until you say so, within ten minutes."
+                        .to_owned(),
+                ],
+                &Choice {
+                    confirm: confirm.clone(),
+                    yes: format!("Yes, use {who} for {account}"),
+                    no: "No, sign in again".to_owned(),
+                },
+            )
+        }
+        Outcome::Again(pending) => page_with_link(
+            StatusCode::OK,
+            "Nothing was stored",
+            &[
+                format!(
+                    "Sign in again for the account {}; sign the other one out first, or use a private window, if the \
+                     provider does not ask who you are.",
+                    Said::from(pending.account.as_str())
+                ),
+            ],
+            &pending.url,
         ),
         Outcome::Unknown => page(
             StatusCode::BAD_REQUEST,

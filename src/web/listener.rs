@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::Finish;
+use super::Ears;
 use super::callback::answer;
 use super::place::{Place, Spot};
 use crate::accounts::Pending;
@@ -44,7 +45,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Hears browsers come back.
 pub struct Callbacks {
     pending: watch::Receiver<Vec<Pending>>,
-    finish: Finish,
+    ears: Ears,
     bound: watch::Sender<Vec<SocketAddr>>,
     ready: Vec<std::net::TcpListener>,
     head: Duration,
@@ -52,7 +53,7 @@ pub struct Callbacks {
 
 /// What all connections share.
 struct Shared {
-    finish: Finish,
+    ears: Ears,
     /// Where returns are expected; the last known ones while nothing is pending any more.
     places: watch::Sender<Vec<Place>>,
     connections: Arc<Semaphore>,
@@ -75,11 +76,11 @@ impl Drop for Open {
 }
 
 impl Callbacks {
-    /// Prepares to hear the returns of `pending` consents and to hand them to `finish`.
-    pub fn new(pending: watch::Receiver<Vec<Pending>>, finish: Finish) -> Self {
+    /// Prepares to hear the returns of `pending` consents and to hand them to `ears`.
+    pub fn new(pending: watch::Receiver<Vec<Pending>>, ears: Ears) -> Self {
         Self {
             pending,
-            finish,
+            ears,
             bound: watch::Sender::new(Vec::new()),
             ready: Vec::new(),
             head: HEAD,
@@ -108,7 +109,7 @@ impl Callbacks {
     /// Listens wherever a pending consent wants it, until `stop`.
     pub async fn serve(mut self, stop: impl Future<Output = ()>) {
         let shared = Arc::new(Shared {
-            finish: Arc::clone(&self.finish),
+            ears: self.ears.clone(),
             places: watch::Sender::new(Vec::new()),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS as usize)),
             head: self.head,
@@ -298,9 +299,9 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, permit: OwnedSemaphore
     let service = service_fn(|request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
         async move {
-            let (parts, _) = request.into_parts();
+            let (parts, body) = request.into_parts();
             let places = shared.places.borrow().clone();
-            let response = answer(&parts, &places, local.ip(), &shared.finish).await;
+            let response = answer(&parts, Body::new(body), &places, local.ip(), &shared.ears).await;
             debug!(
                 method = %parts.method,
                 status = response.status().as_u16(),

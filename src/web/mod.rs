@@ -3,6 +3,7 @@
 //! Knows no tokens: what the browser brought is handed to whoever keeps the accounts, whose outcome is shown.
 
 mod callback;
+mod confirm;
 mod listener;
 mod pages;
 mod place;
@@ -21,14 +22,34 @@ use crate::accounts::{Accounts, Answer, Outcome};
 pub type Finish =
     Arc<dyn Fn(Answer) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
 
+/// Takes a person's yes or no to who signed in, and says what came of it.
+pub type Confirm =
+    Arc<dyn Fn(String, bool) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
+
+/// Who takes what browsers bring.
+#[derive(Clone)]
+pub struct Ears {
+    /// Takes the return from a provider.
+    pub finish: Finish,
+    /// Takes the answer to who signed in.
+    pub confirm: Confirm,
+}
+
 /// Listens for browsers coming back wherever a pending consent wants it, until `stop`.
 ///
 /// Never fails: where an address cannot be had, the log says what to do instead.
 pub async fn serve_callbacks(accounts: Arc<Accounts>, stop: impl Future<Output = ()>) {
     let pending = accounts.pending();
-    let finish: Finish = Arc::new(move |answer| {
-        let accounts = Arc::clone(&accounts);
-        Box::pin(async move { accounts.finish(answer).await })
-    });
-    Callbacks::new(pending, finish).serve(stop).await;
+    let for_answers = Arc::clone(&accounts);
+    let ears = Ears {
+        finish: Arc::new(move |answer| {
+            let accounts = Arc::clone(&for_answers);
+            Box::pin(async move { accounts.finish(answer).await })
+        }),
+        confirm: Arc::new(move |confirm, yes| {
+            let accounts = Arc::clone(&accounts);
+            Box::pin(async move { accounts.confirm(&confirm, yes).await })
+        }),
+    };
+    Callbacks::new(pending, ears).serve(stop).await;
 }

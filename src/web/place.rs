@@ -162,6 +162,7 @@ mod tests {
             redirect_listen_address: listen.map(Into::into),
             listen: true,
             code: None,
+            doubt: None,
         })
     }
 

@@ -2,7 +2,9 @@
 
 mod ahead;
 mod clocks;
+mod confirmations;
 mod consents;
+mod devices;
 mod first;
 mod keys;
 mod named;
@@ -24,8 +26,8 @@ use tokio::sync::Semaphore;
 use super::source::{Asking, Source};
 use super::vault::Cost;
 use super::{AccountState, Accounts, Answer, Caller, Reach, Setup, locked};
-use crate::config::{AccountSettings, Config};
-use crate::oauth::{Error, Grant, Question, Tokens};
+use crate::config::{AccountSettings, Config, GrantKind};
+use crate::oauth::{DeviceCode, Error, Grant, Question, SignedIn, Tokens};
 use crate::refusal::{NotAdmitted, Refusal};
 use crate::said::Said;
 use crate::secret::{AccessToken, Password, Secret};
@@ -71,10 +73,19 @@ impl Source for Fake {
         _secret: Option<&'a Secret<String>>,
     ) -> Asking<'a, Question> {
         let n = self.questions.fetch_add(1, Ordering::SeqCst);
+        let device = (account.grant == GrantKind::Device).then(|| DeviceCode {
+            code: Secret::new(format!("d{n}")),
+            user_code: format!("CODE-{n}"),
+            verification_url: "https://idp.example/device".into(),
+            good_for: Duration::from_secs(900),
+            interval: Duration::from_secs(5),
+        });
+        let way = if device.is_some() { "device" } else { "auth" };
         let question = Question {
-            url: format!("https://idp.example/auth?state=s{n}"),
+            url: format!("https://idp.example/{way}?state=s{n}"),
             state: format!("s{n}"),
             redirect_uri: account.redirect_uri.clone(),
+            device,
             ..Question::default()
         };
         Box::pin(async { Ok(question) })
@@ -90,6 +101,18 @@ impl Fake {
             refresh: refresh.map(Secret::from),
             signed_in: None,
         }));
+    }
+
+    /// Puts a good answer into the list, with who signed in for it.
+    fn grants_to(&self, access: &str, life: u64, who: &str) {
+        self.grants(access, life, Some("r1"));
+        if let Some(Ok(tokens)) = locked(&self.answers).back_mut() {
+            tokens.signed_in = Some(SignedIn {
+                name: who.into(),
+                names: vec![who.into()],
+                ..SignedIn::default()
+            });
+        }
     }
 
     /// Puts a bad answer into the list.

@@ -33,6 +33,7 @@ async fn a_return_is_taken_whole_and_decoded_once() {
         "referrer-policy: no-referrer",
         "cache-control: no-store",
         "x-frame-options: deny",
+        "form-action 'none'",
         "connection: close",
     ] {
         assert!(lower.contains(header), "{header}: {page}");
@@ -136,8 +137,13 @@ async fn what_is_no_return_is_refused_and_disturbs_nothing() {
         ),
         (
             format!("POST {good} HTTP/1.1\nHost: localhost\nContent-Length: 0"),
+            "415",
+            "no answer to a question",
+        ),
+        (
+            format!("PUT {good} HTTP/1.1\nHost: localhost\nContent-Length: 0"),
             "405",
-            "GET",
+            "GET and POST",
         ),
         (format!("HEAD {good} HTTP/1.1\nHost: localhost"), "200", ""),
         (

@@ -1,6 +1,7 @@
 //! What the tests of this room share: pretend accounts, and a browser of raw bytes.
 
 mod browser;
+mod confirming;
 mod listening;
 
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::{Callbacks, Finish};
+use super::{Callbacks, Confirm, Ears, Finish};
 use crate::accounts::{Answer, Outcome, Pending};
 use crate::said::Said;
 
@@ -24,6 +25,7 @@ fn consent(account: &str, redirect_uri: &str) -> Pending {
         redirect_listen_address: Some("127.0.0.1:0".into()),
         listen: true,
         code: None,
+        doubt: None,
     }
 }
 
@@ -32,6 +34,8 @@ struct Desk {
     pending: watch::Sender<Vec<Pending>>,
     bound: watch::Receiver<Vec<SocketAddr>>,
     answers: Arc<Mutex<Vec<Answer>>>,
+    /// What was confirmed, and how.
+    confirmed: Arc<Mutex<Vec<(String, bool)>>>,
     /// How many returns were handed over.
     begun: watch::Receiver<usize>,
     /// How many of them have an outcome.
@@ -43,7 +47,8 @@ struct Desk {
 }
 
 impl Desk {
-    /// Starts with these consents. A state `for-U` authorises U, `no-U` fails for U, others are unknown.
+    /// Starts with these consents. A state `for-U` authorises U, `no-U` fails for U, `else-U` is somebody
+    /// else's, others are unknown.
     fn open(pending: Vec<Pending>, shape: impl FnOnce(Callbacks) -> Callbacks) -> Self {
         let (sender, receiver) = watch::channel(pending);
         let answers = Arc::new(Mutex::new(Vec::new()));
@@ -68,6 +73,12 @@ impl Desk {
                             .clone()
                             .unwrap_or_else(|| Said::from("no")),
                     }
+                } else if let Some(account) = answer.state.strip_prefix("else-") {
+                    Outcome::Differs {
+                        account: account.into(),
+                        signed_in: Said::from("<me>@example.org"),
+                        confirm: "once".into(),
+                    }
                 } else {
                     Outcome::Unknown
                 };
@@ -76,7 +87,22 @@ impl Desk {
                 outcome
             })
         });
-        let callbacks = shape(Callbacks::new(receiver, finish));
+        let confirmed = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&confirmed);
+        let confirm: Confirm = Arc::new(move |value: String, yes| {
+            let known = value == "once";
+            heard.lock().unwrap().push((value, yes));
+            Box::pin(async move {
+                match (known, yes) {
+                    (true, true) => Outcome::Authorised {
+                        account: "u".into(),
+                    },
+                    (true, false) => Outcome::Again(Box::new(consent("u", "http://localhost"))),
+                    (false, _) => Outcome::Unknown,
+                }
+            })
+        });
+        let callbacks = shape(Callbacks::new(receiver, Ears { finish, confirm }));
         let bound = callbacks.bound();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(callbacks.serve(async move {
@@ -86,6 +112,7 @@ impl Desk {
             pending: sender,
             bound,
             answers,
+            confirmed,
             begun,
             ended,
             gate,
