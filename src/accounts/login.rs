@@ -14,8 +14,7 @@ use super::flight::landed;
 use super::lock::Pass;
 use super::source::refusal;
 use super::token::{Account, Landed, State};
-use super::{Accounts, Admitted, Caller, predecessor};
-use crate::config::edit;
+use super::{Accounts, Admitted, Caller};
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::{AccessToken, Password};
@@ -226,64 +225,6 @@ impl Accounts {
         }
         self.move_secret(account, password);
         admitted
-    }
-
-    /// Replaces the plain client secret in the configuration file by its encrypted form, where the owner asks for it.
-    fn move_secret(self: &Arc<Self>, account: &Arc<Account>, password: &Password) {
-        let world = self.world();
-        if !world.config.options.encrypt_client_secret_on_first_use {
-            return;
-        }
-        let (settings, secret) = {
-            let mut state = account.state();
-            let Some(secret) = state.settings.client_secret.clone() else {
-                return;
-            };
-            if !state.served || std::mem::replace(&mut state.moved_secret, true) {
-                return;
-            }
-            (Arc::clone(&state.settings), secret)
-        };
-        let user = Said::new(&account.name);
-        if settings.section != account.name {
-            tracing::warn!(
-                "the client secret of account {user} stays in plain text: it stands in a section that other accounts use too"
-            );
-            return;
-        }
-        let (this, account, password) = (Arc::clone(self), Arc::clone(account), password.clone());
-        self.underway(async move {
-            let path = world.config.path.clone();
-            let (cached, plain) = (settings.cached.clone(), secret.clone());
-            let section = settings.section.clone();
-            let done = this.prover.slowly(move |_| {
-                let pairs = predecessor::seal_client_secret(&cached, &password, &plain)
-                    .ok_or_else(|| "it could not be encrypted".to_owned())?;
-                let borrowed: Vec<(&str, &str)> =
-                    pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-                edit::replace_key(&path, &section, "client_secret", &borrowed)?;
-                let pair = pairs.into_iter().find(|(key, _)| key == "client_secret_encrypted");
-                Ok::<_, String>(pair.map(|(_, token)| token))
-            });
-            let user = Said::new(&account.name);
-            match done.await {
-                Ok(Ok(source)) => {
-                    {
-                        let mut state = account.state();
-                        state.client_secret = source.map(|source| (source, secret));
-                        this.shelve(&account, &mut state);
-                    }
-                    this.make_last(&account.name).await;
-                    tracing::info!(
-                        "the client secret of account {user} now stands encrypted in the configuration file"
-                    );
-                }
-                Ok(Err(why)) => tracing::warn!(
-                    "the client secret of account {user} stays in plain text in the configuration file: {why}"
-                ),
-                Err(_) => {}
-            }
-        });
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Knows no wires and no protocols. Everything a login needs is one call, [`Accounts::token`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
@@ -52,6 +52,7 @@ mod proof;
 mod purpose;
 mod reload;
 mod renew;
+mod secrets;
 mod snapshot;
 mod source;
 mod store;
@@ -73,6 +74,8 @@ pub struct Accounts {
     store: Arc<Store>,
     /// What opens every account without a password, where there is one.
     store_key: Option<keys::StoreKey>,
+    /// The sections whose plain client secret was seen to.
+    moved: Mutex<BTreeSet<String>>,
     prover: Prover,
     throttle: Throttle,
     setup: Setup,
@@ -168,6 +171,7 @@ impl Accounts {
         let accounts = Arc::new(Self {
             store: Arc::new(store),
             store_key,
+            moved: Mutex::default(),
             prover: Prover::new(cost)?,
             world: Mutex::new(Arc::new(World { config, source })),
             by_name: Mutex::default(),
@@ -322,7 +326,7 @@ impl Accounts {
             tracing::info!("no account for the user name {shown}: it holds control characters");
             return Err(NotAdmitted::UnknownAccount);
         }
-        let settings = self.world().config.account(user).map_err(|error| {
+        let mut settings = self.world().config.account(user).map_err(|error| {
             tracing::info!("no account for the user name {shown}: {error}");
             match error {
                 AccountError::Unknown => NotAdmitted::UnknownAccount,
@@ -341,10 +345,12 @@ impl Accounts {
                 settings.grant_reason
             );
             let least_margin = pace::least_margin(&self.world().config, &settings);
+            let stored = self.open_stored_secret(&mut settings);
             let account = Account::new(user, settings);
             {
                 let mut state = account.state();
                 state.least_margin = least_margin;
+                state.moved_secret = stored;
                 self.unlock_by_store(&account, &mut state);
             }
             Arc::new(account)

@@ -90,7 +90,8 @@ pub(super) fn overlay(config: &Cached, imported: Option<&Carried>) -> Cached {
 pub(super) fn holds_anything(cached: &Cached) -> bool {
     let ciphertext = cached.access_token.is_some()
         || cached.refresh_token.is_some()
-        || cached.client_secret_encrypted.is_some();
+        || (cached.client_secret_encrypted.as_ref())
+            .is_some_and(|text| !text.starts_with(super::secrets::STORED));
     ciphertext && salt_of(cached).is_some()
 }
 

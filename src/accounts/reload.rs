@@ -34,14 +34,15 @@ impl Accounts {
     }
 
     /// Gives an account its new settings; what is for something else now is dropped from memory.
-    fn adapt(&self, account: &Account, settings: AccountSettings) {
+    fn adapt(&self, account: &Account, mut settings: AccountSettings) {
+        let stored = self.open_stored_secret(&mut settings);
         let user = Said::new(&account.name);
         let purpose = Purpose::of(&settings);
         let mut guard = account.state();
         let state = &mut *guard;
         let before = std::mem::replace(&mut state.purpose, purpose);
         if settings.client_secret != state.settings.client_secret {
-            state.moved_secret = false;
+            state.moved_secret = stored;
         }
         state.settings = Arc::new(settings);
         if state.application_secret(None).is_err() {

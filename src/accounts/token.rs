@@ -281,6 +281,12 @@ impl State {
             // No source: it came with an imported cache file, whose values win.
             (Some((from, secret)), _) if from.is_empty() => Ok(Some(secret.clone())),
             (Some((from, secret)), Some(source)) if from == source => Ok(Some(secret.clone())),
+            (_, Some(stored)) if stored.starts_with(super::secrets::STORED) => {
+                Err(Refusal::Misconfigured(format!(
+                    "the client_secret_encrypted of account {} is not opened by the store key: store_key is another or none, or the application or its token endpoint has changed; enter client_secret anew",
+                    crate::said::Said::new(&settings.name)
+                )))
+            }
             (_, Some(_)) => Err(Refusal::Misconfigured(format!(
                 "the client_secret_encrypted of account {} is not (yet) opened by its password; log in with a mail client first, or enter client_secret anew",
                 crate::said::Said::new(&settings.name)

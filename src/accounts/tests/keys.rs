@@ -142,3 +142,53 @@ async fn a_consent_that_nobody_waited_for_is_sealed_at_once() {
     assert_eq!(house.log_in("code@example.org", "pw").await.unwrap(), "one");
     assert_eq!(house.fake.asked(), ["code c0 s3cret"]);
 }
+
+const SHARED: &str = "[@example.org]\ntoken_url = https://idp.example/token\noauth2_flow = client_credentials\noauth2_scope = mail\n# keep\nclient_id = app\nclient_secret = s3cret\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_client_secret_is_closed_with_the_store_key() {
+    let options = "allow_catch_all_accounts = True\nencrypt_client_secret_on_first_use = True\nstore_key = file:store.key";
+    let house = House::with(options, SHARED);
+    let path = house.home.path().join("emailproxy.ini");
+    let (log, _guard) = Log::begin();
+    for user in ["a@example.org", "b@example.org"] {
+        house.fake.grants("one", 3_600, None);
+        house.log_in(user, "pw").await.unwrap();
+    }
+    while !log.text().contains("the store key opens it") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        log.text().matches("client secret").count(),
+        1,
+        "{}",
+        log.text()
+    );
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(!text.contains("s3cret"), "{text}");
+    assert!(
+        text.contains("# keep\nclient_id = app\nclient_secret_encrypted = store:"),
+        "{text}"
+    );
+    // Read anew, it is the same secret.
+    let config = Arc::new(Config::parse(&path, text.as_bytes()).unwrap());
+    let house = house.restart_with(config).await;
+    house.fake.grants("two", 3_600, None);
+    house.log_in("c@example.org", "pw").await.unwrap();
+    house.accounts.close(Duration::from_secs(5)).await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(house.fake.asked(), ["client s3cret"; 3]);
+    // It goes to no other endpoint.
+    let other = text.replace(
+        "https://idp.example/token",
+        "https://elsewhere.example/token",
+    );
+    let config = Arc::new(Config::parse(&path, other.as_bytes()).unwrap());
+    let house = house.restart_with(config).await;
+    let refusal = house.log_in("d@example.org", "pw").await.unwrap_err();
+    assert!(
+        refusal.to_string().contains("not opened by the store key"),
+        "{refusal}"
+    );
+    assert_eq!(house.fake.asked().len(), 3);
+}
