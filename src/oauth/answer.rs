@@ -12,9 +12,9 @@ use oauth2::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER
 use oauth2::{HttpResponse, TokenResponse as _};
 use serde_json::{Map, Value};
 
-use super::catalogue::{self, Class};
 use super::quiet::Quiet;
-use super::{Error, Tokens};
+use super::verdict::{self, Sign, Verdict};
+use super::{Error, Tokens, catalogue};
 use crate::said::Said;
 use crate::secret::{AccessToken, Secret};
 
@@ -43,35 +43,49 @@ pub(super) struct Asked {
     pub(super) quiet: Quiet,
 }
 
+impl Asked {
+    /// Turns a verdict into an error. Where nothing was handed in that can die, nothing dies.
+    fn error(&self, verdict: Option<Verdict>, text: String) -> Error {
+        let said = Said::new(text);
+        match verdict {
+            Some(Verdict::Dead) if self.mortal => Error::GrantDead(said),
+            Some(Verdict::Dead | Verdict::Denied) | None => Error::Denied(said),
+            Some(Verdict::Later | Verdict::Pending | Verdict::Slower) => Error::Unavailable(said),
+        }
+    }
+}
+
 /// Takes the JSON object out of a good answer, or says why there is none.
 pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String, Value>, Error> {
     let status = answer.status();
-    let unavailable = |text: String| Err(Error::Unavailable(Said::new(text)));
+    let bad = |sign: Sign, text: String| Err(asked.error(verdict::of(sign), text));
     let header = |name| answer.headers().get(name).map(|v| Said::new(v.as_bytes()));
 
     if let Some(encoding) = header(CONTENT_ENCODING)
         && !encoding.as_str().eq_ignore_ascii_case("identity")
     {
-        return unavailable(format!(
+        let why = format!(
             "the answer is encoded as {}, which was not asked for",
             encoding.short()
-        ));
+        );
+        return bad(Sign::Encoded, why);
     }
     if status.is_redirection() {
         let target = header(LOCATION).unwrap_or_default();
-        return unavailable(format!(
+        let why = format!(
             "HTTP {}: redirected to `{}`, and requests from here follow no redirect; check `{}`",
             status.as_u16(),
             asked.quiet.hush(&target.short()),
             asked.key
-        ));
+        );
+        return bad(Sign::Redirected, why);
     }
     let object = read_object(answer.body());
     let error = object.as_ref().and_then(|object| refusal(object, asked));
     // Whoever polls is told by words to go on, whatever status they come with.
-    match error.as_ref().map(|error| error.class) {
-        Some(Class::Pending) if asked.polling => return Err(Error::Pending),
-        Some(Class::Slower) if asked.polling => return Err(Error::SlowDown),
+    match error.as_ref().map(|error| error.verdict) {
+        Some(Verdict::Pending) if asked.polling => return Err(Error::Pending),
+        Some(Verdict::Slower) if asked.polling => return Err(Error::SlowDown),
         _ => {}
     }
     if status.is_server_error() || status.as_u16() == 429 {
@@ -79,18 +93,35 @@ pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String,
             Some(error) => error.text,
             None => excerpt(answer.body(), asked),
         };
-        let wait = header(RETRY_AFTER)
-            .map(|wait| format!(" (retry after {})", wait.short()))
-            .unwrap_or_default();
-        return unavailable(format!("HTTP {}: {said}{wait}", status.as_u16()));
+        let wait = header(RETRY_AFTER);
+        let told = wait
+            .as_ref()
+            .map(|wait| format!(" (retry after {})", wait.short()));
+        let text = format!(
+            "HTTP {}: {said}{}",
+            status.as_u16(),
+            told.unwrap_or_default()
+        );
+        // A date instead of seconds is not understood; asking less often by itself is enough then.
+        let seconds = wait.and_then(|wait| wait.as_str().trim().parse().ok());
+        if let Some(wait) = seconds.map(Duration::from_secs) {
+            let said = Said::new(text);
+            return Err(Error::Throttled { said, wait });
+        }
+        let sign = if status.is_server_error() {
+            Sign::ServerTrouble
+        } else {
+            Sign::TooMany
+        };
+        return bad(sign, text);
     }
     if let Some(error) = error {
-        return Err(error.into_error(asked));
+        return Err(asked.error(Some(error.verdict), error.text));
     }
     object.filter(|_| status.is_success()).ok_or_else(|| {
         let said = excerpt(answer.body(), asked);
         let why = format!("HTTP {} without a JSON answer: {said}", status.as_u16());
-        Error::Unavailable(Said::new(why))
+        asked.error(verdict::of(Sign::NoJson), why)
     })
 }
 
@@ -149,20 +180,22 @@ pub(super) fn strict(object: &Map<String, Value>, asked: &Asked) -> Result<HttpR
     };
     let Some(access) = text("access_token") else {
         let keys: Vec<&str> = object.keys().map(String::as_str).take(10).collect();
-        return Err(Error::Unavailable(Said::new(format!(
+        let why = format!(
             "the answer holds no access_token but [{}]; check `{}`",
             keys.join(", "),
             asked.key
-        ))));
+        );
+        return Err(asked.error(verdict::of(Sign::NoToken), why));
     };
     match object.get("token_type") {
         None | Some(Value::Null) => {}
         Some(Value::String(kind))
             if kind.is_empty() || kind.trim().eq_ignore_ascii_case("bearer") => {}
         Some(other) => {
-            return Err(Error::Denied(Said::new(format!(
+            let why = format!(
                 "the endpoint gave a token of type {other}; mail servers take Bearer tokens only"
-            ))));
+            );
+            return Err(asked.error(verdict::of(Sign::OddType), why));
         }
     }
     let mut clean = Map::new();
@@ -218,19 +251,8 @@ fn whole_seconds(seconds: Option<f64>, usual: f64) -> u64 {
 
 /// An error answer, read.
 struct Refused {
-    class: Class,
+    verdict: Verdict,
     text: String,
-}
-
-impl Refused {
-    fn into_error(self, asked: &Asked) -> Error {
-        let said = Said::new(self.text);
-        match self.class {
-            Class::Dead if asked.mortal => Error::GrantDead(said),
-            Class::Dead | Class::Denied => Error::Denied(said),
-            Class::Later | Class::Pending | Class::Slower => Error::Unavailable(said),
-        }
-    }
 }
 
 /// Reads RFC 6749 section 5.2's error, as bent by Microsoft (`error_codes`, ids) and Google (`error` as an object).
@@ -262,9 +284,7 @@ fn refusal(object: &Map<String, Value>, asked: &Asked) -> Option<Refused> {
         let first = object.get("error_codes")?.as_array()?.first()?;
         u32::try_from(first.as_u64()?).ok()
     });
-    let class = match (catalogue::word(&error), code.and_then(catalogue::entra)) {
-        (_, Some(class)) | (class, None) => class,
-    };
+    let verdict = verdict::of_error(&error, code);
     let advice = code
         .and_then(catalogue::entra_advice)
         .or_else(|| catalogue::advice(&error, &description));
@@ -297,7 +317,10 @@ fn refusal(object: &Map<String, Value>, asked: &Asked) -> Option<Refused> {
     if !ids.is_empty() {
         said.push_str(&format!(" ({})", ids.join(", ")));
     }
-    Some(Refused { class, text: said })
+    Some(Refused {
+        verdict,
+        text: said,
+    })
 }
 
 /// Finds the number of an `AADSTSnnn` in a description.

@@ -23,7 +23,7 @@ use super::answer::{self, Asked};
 use super::id_token::{self, Claims};
 use super::post::{Post, Request, is_this_machine};
 use super::quiet::Quiet;
-use super::{Error, Tokens};
+use super::{Error, Tokens, skew};
 use crate::config::AccountSettings;
 use crate::said::Said;
 use crate::secret::Secret;
@@ -236,6 +236,7 @@ impl Asking<'_> {
             .unwrap_or_else(|_| Err(format!("no answer within {} s", self.whole.as_secs_f32())));
         match answer {
             Ok(answer) => {
+                skew::notice(answer.headers());
                 tracing::debug!(%host, status = answer.status().as_u16(), ?took, "endpoint answered");
                 Ok(answer)
             }

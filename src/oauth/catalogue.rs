@@ -1,6 +1,6 @@
-//! What token endpoints' error codes mean, and what a person can do about the commonest.
+//! What a person can do about the commonest errors of token endpoints.
 //!
-//! Data only. The numbers are Microsoft Entra's AADSTS codes
+//! Data only; what an error means for tokens is in `verdict`. The numbers are Microsoft Entra's AADSTS codes
 //! (learn.microsoft.com/entra/identity-platform/reference-error-codes), the words those of RFC 6749 section 5.2 and
 //! `OpenID` Connect Core section 3.1.2.6, those of the device grant RFC 8628 section 3.5's and Entra's own
 //! (learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code).
@@ -9,57 +9,6 @@
     clippy::unreadable_literal,
     reason = "the codes stand as the provider writes them, so that they can be searched for"
 )]
-
-/// What an error means for what was handed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// What was handed in is dead for good; only a new consent helps.
-    Dead,
-    /// Configuration or policy forbids; what was handed in may still be good.
-    Denied,
-    /// It may work later.
-    Later,
-    /// Nobody has approved the device code yet (RFC 8628 section 3.5).
-    Pending,
-    /// As `Pending`, and the polls come too fast.
-    Slower,
-}
-
-/// Returns what an error word alone means. Words that are not known are a definite no, but kill nothing.
-pub(super) fn word(error: &str) -> Class {
-    match error {
-        "invalid_grant" | "interaction_required" | "consent_required" | "login_required" => {
-            Class::Dead
-        }
-        "expired_token" | "bad_verification_code" | "code_expired" => Class::Dead,
-        "temporarily_unavailable" | "server_error" => Class::Later,
-        "authorization_pending" => Class::Pending,
-        "slow_down" => Class::Slower,
-        _ => Class::Denied,
-    }
-}
-
-/// Entra's codes that mean "later" whatever word they come with.
-const LATER: [u32; 11] = [
-    50033, 50134, 50196, 70012, 90006, 90012, 90024, 90033, 90055, 90090, 90091,
-];
-
-/// Entra's codes that name a policy or a setting: they come with `invalid_grant` too, yet the refresh token lives on
-/// and works again once an administrator has changed what is in the way.
-const DENIED: [u32; 39] = [
-    16000, 28002, 50001, 50011, 50020, 50034, 50053, 50057, 50059, 50105, 50131, 50194, 51004,
-    53000, 53001, 53003, 53011, 65002, 70001, 70002, 70011, 90002, 90038, 90094, 90095, 90124,
-    90130, 500011, 500208, 530032, 530035, 650052, 650056, 650057, 700011, 700016, 7000112,
-    7000215, 7000222,
-];
-
-/// Returns what an AADSTS code means, where it says more than the word beside it.
-pub(super) fn entra(code: u32) -> Option<Class> {
-    if LATER.contains(&code) {
-        return Some(Class::Later);
-    }
-    DENIED.contains(&code).then_some(Class::Denied)
-}
 
 /// Returns what to do about an AADSTS code.
 pub(super) fn entra_advice(code: u32) -> Option<&'static str> {
@@ -108,6 +57,16 @@ pub(super) fn entra_advice(code: u32) -> Option<&'static str> {
         50076 | 50079 | 50074 | 50072 | 50158 => {
             "the provider wants a second factor: sign in again in a browser"
         }
+        50012 | 700024 => {
+            "check this machine's clock, and that the certificate in use is the one uploaded to the application"
+        }
+        700027 | 700030 => {
+            "check that the certificate in use is the one uploaded to the application, and has not expired"
+        }
+        70043 => {
+            "the organisation's sign-in frequency has passed: sign in again, or ask the administrator for a longer one"
+        }
+        90055 | 50196 => "too many requests: nothing needs to be done but to wait",
         50173 | 50132 | 50133 => "the password was changed or the session revoked: sign in again",
         700082 | 70008 => "the refresh token was not used for too long: sign in again",
         700084 => {
@@ -157,41 +116,4 @@ pub(super) fn advice(error: &str, description: &str) -> Option<&'static str> {
         "unsupported_grant_type" => "check `oauth2_flow`: the provider does not offer this grant",
         _ => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_words_of_a_dead_grant_mean_dead() {
-        for dead in [
-            "expired_token",
-            "bad_verification_code",
-            "invalid_grant",
-            "interaction_required",
-            "consent_required",
-            "login_required",
-        ] {
-            assert_eq!(word(dead), Class::Dead, "{dead}");
-        }
-        for denied in [
-            "invalid_client",
-            "access_denied",
-            "invalid_request",
-            "Invalid_Grant",
-            "",
-        ] {
-            assert_eq!(word(denied), Class::Denied, "{denied}");
-        }
-        assert_eq!(word("slow_down"), Class::Slower);
-        assert_eq!(word("authorization_pending"), Class::Pending);
-    }
-
-    #[test]
-    fn policies_and_outages_kill_no_refresh_token() {
-        assert_eq!(entra(53003), Some(Class::Denied));
-        assert_eq!(entra(90033), Some(Class::Later));
-        assert_eq!(entra(700_082), None);
-    }
 }

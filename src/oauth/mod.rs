@@ -22,6 +22,8 @@ mod post;
 mod quiet;
 mod refresh;
 mod service_account;
+mod skew;
+mod verdict;
 
 #[cfg(test)]
 mod tests;

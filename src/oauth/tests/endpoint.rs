@@ -231,7 +231,7 @@ async fn endpoints_that_misbehave_are_unavailable_and_nothing_worse() {
         let asked = client
             .ask(&account(&endpoint.url()), None, &refresh())
             .await;
-        let Err(Error::Unavailable(why)) = &asked else {
+        let Err(Error::Unavailable(why) | Error::Throttled { said: why, .. }) = &asked else {
             panic!("{does:?}: {asked:?}");
         };
         assert!(why.as_str().contains(words), "{words:?} is not in {why}");

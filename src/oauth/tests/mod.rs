@@ -10,6 +10,7 @@ mod keys;
 mod managed_identities;
 mod proofs;
 mod service_accounts;
+mod verdicts;
 mod ways;
 
 use std::net::SocketAddr;
