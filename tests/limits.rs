@@ -1,4 +1,5 @@
-//! Limits of connections: who comes too much is told so in the words of the protocol, and room comes back.
+//! Limits of connections and networks: who comes too much is told so in the words of the protocol, and who comes from
+//! elsewhere is not heard.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -76,5 +77,27 @@ async fn r25_one_account_cannot_take_all_seats() {
             break;
         }
         assert!(answer[0].starts_with("454"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn clients_from_elsewhere_are_not_heard() {
+    let provider = Provider::start().await;
+    let (there, here) = (provider.imap, provider.pop);
+    let account = support::daemon::app(&provider, USER) + "\nallow_from = 10.0.0.0/8\n";
+    let proxy = Plan::bare(&provider.world.authority)
+        .service("IMAP-0", there, "allow_from = 10.0.0.0/8 fd00::/8")
+        .service("POP-0", here, "allow_from = 127.0.0.0/8")
+        .section(&account)
+        .app(&provider, "other@example.com")
+        .start();
+    let mut client = Client::plain(proxy.at("IMAP-0")).await;
+    assert!(client.rest().await.is_empty());
+    let mut client = Client::plain(proxy.at("POP-0")).await;
+    client.line().await;
+    for (user, answer) in [(USER, "-ERR [AUTH]"), ("other@example.com", "+OK")] {
+        client.ask(&format!("USER {user}")).await;
+        let heard = client.ask(&format!("PASS {PASSWORD}")).await;
+        assert!(heard.starts_with(answer), "{user}: {heard}");
     }
 }

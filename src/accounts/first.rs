@@ -1,12 +1,23 @@
-//! From where an account's first password is taken: this machine and the networks the owner names.
+//! From where an account may be used, and from where its first password is taken.
 //!
 //! Whoever chooses the first password has the mailbox, and for the grants that need no consent any mailbox of the tenant.
 
 use super::token::Account;
 use super::{Accounts, Caller};
+use crate::config::IpNet;
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::Password;
+
+/// Returns whether a client there may log in to an account that names networks. The owner at the command line may.
+pub(super) fn may_come(allow_from: &[IpNet], caller: &Caller) -> bool {
+    allow_from.is_empty()
+        || *caller == Caller::OWNER
+        || caller.address.is_some_and(|address| {
+            let address = address.to_canonical();
+            allow_from.iter().any(|network| network.contains(&address))
+        })
+}
 
 impl Accounts {
     /// Returns whether somebody there may choose an account's first password: the owner at the command line, this
@@ -58,5 +69,31 @@ impl Accounts {
             self.refuse(&account.name, "a first password from elsewhere")
                 .await,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_for_the_networks_it_names() {
+        let from = |address: &str| Caller {
+            service: "IMAP-2993".into(),
+            address: Some(address.parse().unwrap()),
+        };
+        let networks = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        for (address, may) in [
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("fd12::1", true),
+            ("11.0.0.1", false),
+            ("127.0.0.1", false),
+            ("fe80::1", false),
+        ] {
+            assert_eq!(may_come(&networks, &from(address)), may, "{address}");
+            assert!(may_come(&[], &from(address)));
+        }
+        assert!(may_come(&networks, &Caller::OWNER));
     }
 }

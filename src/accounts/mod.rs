@@ -18,6 +18,7 @@ use crate::said::Said;
 use crate::secret::{AccessToken, Password};
 
 use consent::Consents;
+use first::may_come;
 pub use identity::Admitted;
 pub use invitation::{Answer, Doubt, Outcome, Pending, UserCode};
 pub use passwords::{LocalPassword, NewPassword, Passwords};
@@ -219,6 +220,10 @@ impl Accounts {
             return Err(Refusal::NoPassword);
         }
         match self.account(user) {
+            Ok(account) if !may_come(&account.state().settings.allow_from, caller) => {
+                self.prover.pretend(password).await;
+                Err(self.refuse(user, "a login from outside allow_from").await)
+            }
             Ok(account) => self.log_in(&account, password, caller).await,
             Err(why) => {
                 // A stranger learns neither from the text nor from the clock which accounts there are.

@@ -281,6 +281,10 @@ impl<'a> Chain<'a> {
             assertion_file: assertion_file.map(|found| value::file(found.value, config)),
             issuer: text("issuer"),
             sign_in_as: text("sign_in_as"),
+            allow_from: self
+                .find("allow_from")
+                .and_then(|found| value::networks(found.value).ok())
+                .unwrap_or_default(),
             imap_user: text("imap_user"),
             pop_user: text("pop_user"),
             smtp_user: text("smtp_user"),

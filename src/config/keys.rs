@@ -33,6 +33,7 @@ pub const SERVICE_KEYS: &[&str] = &[
     "local_client_ca_path",
     "local_tls_minimum",
     "proxy_protocol_from",
+    "allow_from",
 ];
 
 /// The keys of account sections that people write.
@@ -59,6 +60,7 @@ pub const ACCOUNT_KEYS: &[&str] = &[
     "imap_user",
     "pop_user",
     "smtp_user",
+    "allow_from",
 ];
 
 /// The keys of account sections that the predecessor writes.
@@ -142,7 +144,12 @@ pub(super) fn usual_spelling(key: &str) -> &str {
     known.map_or(key, |(_, usual)| usual)
 }
 
-/// Returns the kind of section a key belongs to.
+/// Returns whether a key has a meaning in sections of this kind. `allow_from` has one in two.
+pub(super) fn belongs(key: &str, kind: Kind) -> bool {
+    home(key) == Some(kind) || of(kind).any(|known| known == key)
+}
+
+/// Returns the kind of section a key belongs to; of several, the one with fewer of them.
 pub(super) fn home(key: &str) -> Option<Kind> {
     let key = usual_spelling(key);
     if ACCOUNT_KEYS.contains(&key) || CACHED_KEYS.contains(&key) {
@@ -193,9 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn every_key_has_one_home() {
+    fn every_key_has_a_home() {
         for kind in [Kind::Options, Kind::Service, Kind::Account] {
             for key in of(kind) {
+                assert!(belongs(key, kind), "{key}");
+            }
+            for key in of(kind).filter(|key| *key != "allow_from") {
                 assert_eq!(home(key), Some(kind), "{key}");
             }
         }

@@ -76,6 +76,8 @@ pub struct Service {
     pub local_client_ca: Option<PathBuf>,
     /// Whether local TLS is 1.3 only, rather than 1.2 and 1.3.
     pub local_tls13_only: bool,
+    /// From where clients may come; from everywhere where there is none.
+    pub allow_from: Vec<IpNet>,
     /// Networks whose connections begin with a PROXY protocol header.
     pub proxy_protocol_from: Vec<IpNet>,
     /// The server it stands for.
@@ -227,6 +229,8 @@ pub struct AccountSettings {
     pub issuer: Option<String>,
     /// Who is meant to sign in, where that is not the account itself (shared mailboxes, aliases).
     pub sign_in_as: Option<String>,
+    /// From where its clients may log in; from everywhere where there is none.
+    pub allow_from: Vec<IpNet>,
     /// The user name for the server's SASL login, where it is not the account's.
     pub imap_user: Option<String>,
     /// See `imap_user`.

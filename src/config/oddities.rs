@@ -52,7 +52,7 @@ fn spelling(proof: &mut Proof<'_>, line: usize, key: &str, kind: Kind) {
         return;
     }
     match keys::home(key) {
-        Some(home) if home != kind => proof.warn(
+        Some(home) if !keys::belongs(key, kind) => proof.warn(
             line,
             format!(
                 "`{key}` has no effect here; it belongs into {}",
@@ -92,6 +92,7 @@ fn content(proof: &mut Proof<'_>, section: &Section, key: &str, refused: bool) {
     }
     let fault = match key {
         "imap_server" | "pop_server" | "smtp_server" => value::upstream(found.value).err(),
+        "allow_from" => value::networks(found.value).err(),
         "jwt_algorithm" if !["PS256", "RS256"].contains(&&*found.value.to_ascii_uppercase()) => {
             Some(format!(
                 "{} is neither PS256 nor RS256",

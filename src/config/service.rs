@@ -115,6 +115,10 @@ fn one(
         local_tls13_only: proof
             .read(section, "local_tls_minimum", newest_only)
             .unwrap_or(false),
+        allow_from: proof
+            .find(section, "allow_from")
+            .and_then(|found| value::networks(found.value).ok())
+            .unwrap_or_default(),
         proxy_protocol_from: proof
             .read(section, "proxy_protocol_from", value::networks)
             .unwrap_or_default(),

@@ -215,6 +215,15 @@ async fn receive(stream: TcpStream, from: SocketAddr, desk: Arc<Desk>, seat: Opt
     let Some(guest) = introduce(stream, from, &desk).await else {
         return;
     };
+    if !desk.service.allow_from.is_empty() {
+        let client = guest.from.ip().to_canonical();
+        let mut networks = desk.service.allow_from.iter();
+        if !networks.any(|network| network.contains(&client)) {
+            let section = &desk.service.section;
+            info!("[{section}] {client} is outside allow_from; closing");
+            return;
+        }
+    }
     let span = info_span!("session", service = desk.service.section, client = %guest.from, account = tracing::field::Empty);
     match desk.service.protocol {
         Protocol::Imap => attend::<Imap>(guest, at, desk, seat).instrument(span).await,

@@ -43,6 +43,7 @@ pub(super) fn account(token_url: &str) -> AccountSettings {
         assertion_file: None,
         issuer: None,
         sign_in_as: None,
+        allow_from: Vec::new(),
         imap_user: None,
         pop_user: None,
         smtp_user: None,
