@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
-use support::client::{Client, mail, plain_response};
+use support::client::{Client, mail, oauthbearer_response, plain_response, xoauth2_response};
 use support::daemon::{Plan, Proxy};
 use support::logs::Logs;
 use support::provider::{Manner, Provider, Shape};
@@ -107,6 +107,19 @@ async fn every_way_to_log_in_means_the_same_password() {
             format!("{}\r\n", base64(USER)),
             format!("{}\r\n", base64(password)),
         ],
+        // Programs that know nothing but tokens put the password in their place.
+        vec![format!(
+            "x AUTHENTICATE XOAUTH2 {}\r\n",
+            xoauth2_response(USER, password)
+        )],
+        vec![
+            "x AUTHENTICATE XOAUTH2\r\n".into(),
+            format!("{}\r\n", xoauth2_response(USER, password)),
+        ],
+        vec![format!(
+            "x AUTHENTICATE OAUTHBEARER {}\r\n",
+            oauthbearer_response(USER, password)
+        )],
         // Clients that end lines with LF only.
         vec![format!("x LOGIN {USER} {quoted}\n")],
     ];
@@ -131,6 +144,14 @@ async fn every_way_to_log_in_means_the_same_password() {
         }
     }
     assert_eq!(provider.world.register.count("client_credentials"), 1);
+    let mut client = proxy.imap().await;
+    // No challenge comes before the no, as with Exchange: what a client answers to one differs too much.
+    let other = xoauth2_response(USER, "other");
+    let said = client.imap(&format!("AUTHENTICATE XOAUTH2 {other}")).await;
+    assert!(
+        said.len() == 1 && said[0].starts_with("NO [AUTHENTICATIONFAILED]"),
+        "{said:?}"
+    );
     let mut client = proxy.imap().await;
     let said = client.imap(&format!("LOGIN {USER} other")).await;
     assert!(

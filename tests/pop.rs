@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use support::client::{Client, mail, plain_response};
+use support::client::{Client, mail, oauthbearer_response, plain_response, xoauth2_response};
 use support::daemon::{Plan, Proxy};
 use support::logs::Logs;
 use support::provider::{Manner, Provider, Shape};
@@ -48,6 +48,12 @@ async fn every_way_to_log_in_reaches_the_maildrop() {
         vec!["auth plain".into(), inline.clone()],
         vec!["AUTH LOGIN".into(), user64.clone(), password64.clone()],
         vec![format!("AUTH LOGIN {user64}"), password64.clone()],
+        vec![format!("AUTH XOAUTH2 {}", xoauth2_response(USER, PASSWORD))],
+        vec!["AUTH XOAUTH2".into(), xoauth2_response(USER, PASSWORD)],
+        vec![
+            "AUTH OAUTHBEARER".into(),
+            oauthbearer_response(USER, PASSWORD),
+        ],
     ];
     for crumbs in [false, true] {
         for way in &ways {

@@ -252,6 +252,18 @@ pub fn plain_response(user: &str, password: &str) -> String {
     BASE64_STANDARD.encode(format!("\0{user}\0{password}"))
 }
 
+/// Makes an XOAUTH2 response with a password where the token goes.
+pub fn xoauth2_response(user: &str, password: &str) -> String {
+    BASE64_STANDARD.encode(format!("user={user}\u{1}auth=Bearer {password}\u{1}\u{1}"))
+}
+
+/// Makes an OAUTHBEARER response with a password where the token goes.
+pub fn oauthbearer_response(user: &str, password: &str) -> String {
+    BASE64_STANDARD.encode(format!(
+        "n,a={user},\u{1}host=localhost\u{1}port=1993\u{1}auth=Bearer {password}\u{1}\u{1}"
+    ))
+}
+
 /// Makes a test mail of about `size` bytes with whatever may go wrong on the way: dots, long lines, 8 bit, empty lines.
 pub fn mail(subject: &str, size: usize) -> Vec<u8> {
     let mut mail = format!(

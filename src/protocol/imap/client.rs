@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::command::{self, Head, Verb};
 use super::offer::shown;
 use super::words::{self, Announced, Piece};
-use crate::protocol::sasl::{self, Credentials, Nonsense};
+use crate::protocol::sasl::{self, Credentials, Nonsense, OneMessage};
 use crate::protocol::{
     CLIENT_TIME, Heard, Local, Login, MAX_AUTH_LINE, MAX_COMMANDS, MAX_LINE, MAX_NONSENSE,
 };
@@ -195,12 +195,18 @@ async fn authenticate(client: &mut Wire, head: &Head, pieces: &[Piece]) -> Resul
         Ok(wish) => wish,
         Err(Nonsense(why)) => return bad(client, tag, why).await,
     };
-    let read = match wish.mechanism.as_str() {
-        "PLAIN" => match answer(client, wish.initial, "").await? {
-            Some(message) => sasl::plain(&message),
-            None => return cancelled(client, tag).await,
-        },
-        "LOGIN" => {
+    let read = match (
+        wish.mechanism.as_str(),
+        OneMessage::named(wish.mechanism.as_bytes()),
+    ) {
+        (_, Some(mechanism)) => {
+            let initial = wish.initial.filter(|text| !mechanism.is_yet_to_come(text));
+            match answer(client, initial, "").await? {
+                Some(message) => mechanism.read(&message),
+                None => return cancelled(client, tag).await,
+            }
+        }
+        ("LOGIN", None) => {
             let Some(user) = answer(client, wish.initial, sasl::USER_PROMPT).await? else {
                 return cancelled(client, tag).await;
             };

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::Pop;
 use super::command::{Command, parse};
 use super::offer::shown;
-use crate::protocol::sasl::{self, Credentials, Nonsense};
+use crate::protocol::sasl::{self, Credentials, Nonsense, OneMessage};
 use crate::protocol::{
     CLIENT_TIME, Heard, Local, Login, MAX_AUTH_LINE, MAX_COMMANDS, MAX_LINE, MAX_NONSENSE,
 };
@@ -114,12 +114,15 @@ async fn authenticate(
     mechanism: &str,
     initial: Option<Zeroizing<Vec<u8>>>,
 ) -> Result<Outcome, Lost> {
-    let read = match mechanism {
-        "PLAIN" => match answer(client, initial, "").await? {
-            Some(message) => sasl::plain(&message),
-            None => return cancelled(client).await,
-        },
-        "LOGIN" => {
+    let read = match (mechanism, OneMessage::named(mechanism.as_bytes())) {
+        (_, Some(mechanism)) => {
+            let initial = initial.filter(|text| !mechanism.is_yet_to_come(text));
+            match answer(client, initial, "").await? {
+                Some(message) => mechanism.read(&message),
+                None => return cancelled(client).await,
+            }
+        }
+        ("LOGIN", None) => {
             let Some(user) = answer(client, initial, sasl::USER_PROMPT).await? else {
                 return cancelled(client).await;
             };

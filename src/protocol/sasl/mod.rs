@@ -1,4 +1,5 @@
-//! SASL messages: PLAIN and LOGIN in from a client; `token` has XOAUTH2 and OAUTHBEARER out to a server.
+//! SASL messages: PLAIN and LOGIN in from a client, in `bearer` also XOAUTH2 and OAUTHBEARER; `token` has those two out to
+//! a server.
 //!
 //! Pure: knows neither lines nor prompts of the protocol that carries the messages. What holds a secret is wiped when
 //! dropped and prints as `***`.
@@ -10,8 +11,10 @@ use zeroize::Zeroizing;
 
 use crate::secret::Password;
 
+mod bearer;
 mod token;
 
+pub use bearer::OneMessage;
 pub use token::{Mechanism, Message};
 
 /// The prompt for the user name in a LOGIN exchange: `Username:` in base64.

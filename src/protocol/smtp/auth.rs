@@ -1,11 +1,13 @@
-//! The AUTH exchange with a client (RFC 4954 section 4): PLAIN and LOGIN, with and without an initial response.
+//! The AUTH exchange with a client (RFC 4954 section 4): PLAIN, LOGIN and the mechanisms that are meant for tokens, with and
+//! without an initial response.
 //!
 //! Knows how user and password are asked for, not whose they are.
 
 use zeroize::Zeroizing;
 
 use super::{line, say};
-use crate::protocol::{Login, MAX_AUTH_LINE, sasl};
+use crate::protocol::sasl::{self, OneMessage};
+use crate::protocol::{Login, MAX_AUTH_LINE};
 use crate::wire::{Lost, Wire};
 
 /// How an AUTH command went on.
@@ -14,7 +16,7 @@ pub(super) enum Told {
     Login(Login),
     /// It was answered by this line instead.
     No(String),
-    /// It is neither PLAIN nor LOGIN.
+    /// It is a mechanism that nobody here understands.
     NoMechanism,
     /// A line was too long.
     TooLong,
@@ -27,21 +29,22 @@ pub(super) async fn exchange(
     initial: Option<&[u8]>,
 ) -> Result<Told, Lost> {
     let initial = initial.map(<[u8]>::to_vec).map(Zeroizing::new);
-    let (user, password) = match mechanism.to_ascii_uppercase().as_slice() {
-        b"PLAIN" => {
-            let message = match initial {
+    let name = mechanism.to_ascii_uppercase();
+    let (user, password) = match (name.as_slice(), OneMessage::named(&name)) {
+        (_, Some(mechanism)) => {
+            let message = match initial.filter(|text| !mechanism.is_yet_to_come(text)) {
                 Some(message) => message,
                 None => match challenge(client, "334 ").await? {
                     Ok(message) => message,
                     Err(told) => return Ok(told),
                 },
             };
-            match sasl::plain(&message) {
+            match mechanism.read(&message) {
                 Ok(credentials) => (credentials.user, credentials.password),
                 Err(nonsense) => return Ok(undecodable(nonsense)),
             }
         }
-        b"LOGIN" => {
+        (b"LOGIN", None) => {
             let user = match initial {
                 Some(user) => user,
                 None => match challenge(client, &format!("334 {}", sasl::USER_PROMPT)).await? {

@@ -146,6 +146,11 @@ async fn authenticate_works_with_and_without_an_initial_response() {
         "C: a AUTHENTICATE PLAIN\nS: + \nC: AHVAeABwdw== ",
         "C: a AUTHENTICATE LOGIN\nS: + VXNlcm5hbWU6\nC: dUB4\nS: + UGFzc3dvcmQ6\nC: cHc=",
         "C: a AUTHENTICATE LOGIN dUB4\nS: + UGFzc3dvcmQ6\nC: cHc=",
+        "C: a AUTHENTICATE XOAUTH2 dXNlcj11QHgBYXV0aD1CZWFyZXIgcHcBAQ==",
+        "C: a authenticate xoauth2\nS: + \nC: dXNlcj11QHgBYXV0aD1CZWFyZXIgcHcBAQ==",
+        "C: a AUTHENTICATE XOAUTH2 =\nS: + \nC: dXNlcj11QHgBYXV0aD1CZWFyZXIgcHcBAQ==",
+        "C: a AUTHENTICATE OAUTHBEARER bixhPXVAeCwBaG9zdD1oAXBvcnQ9MQFhdXRoPUJlYXJlciBwdwEB",
+        "C: a AUTHENTICATE OAUTHBEARER\nS: + \nC: bixhPXVAeCwBaG9zdD1oAXBvcnQ9MQFhdXRoPUJlYXJlciBwdwEB",
     ] {
         let login = login(script).await;
         is(&login, "a", "u@x", b"pw");
@@ -171,6 +176,12 @@ async fn what_cannot_be_meant_is_refused_and_the_client_may_try_again() {
          C: d AUTHENTICATE PLAIN AABwdw==
          S: d NO [AUTHENTICATIONFAILED] emailproxy: Login failed - the user name is empty
          C: e AUTHENTICATE XOAUTH2 dXNlcj0=
+         S: e NO [AUTHENTICATIONFAILED] emailproxy: Login failed - the user name is empty
+         C: e AUTHENTICATE XOAUTH2
+         S: +\u{20}
+         C: *
+         S: e BAD AUTHENTICATE cancelled
+         C: e AUTHENTICATE GSSAPI
          S: e NO log in with user name and password (LOGIN, or AUTHENTICATE PLAIN or LOGIN); emailproxy fetches the token itself
          C: f AUTHENTICATE
          S: f BAD AUTHENTICATE takes a mechanism and perhaps an initial response

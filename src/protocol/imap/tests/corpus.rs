@@ -9,6 +9,8 @@ const SCRAPS: &[&[u8]] = &[
     b"a LOGIN u pw",
     b"a LOGIN ",
     b"a AUTHENTICATE PLAIN ",
+    b"a AUTHENTICATE XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHAB",
+    b"OAUTHBEARER ",
     b"a ",
     b"A1 ",
     b"1.85 ",

@@ -78,6 +78,10 @@ async fn auth_works_inline_and_prompted() {
         "C: AUTH PLAIN\nS: + \nC: AHVAeABwdw==",
         "C: AUTH LOGIN\nS: + VXNlcm5hbWU6\nC: dUB4\nS: + UGFzc3dvcmQ6\nC: cHc=",
         "C: AUTH LOGIN dUB4\nS: + UGFzc3dvcmQ6\nC: cHc=",
+        "C: AUTH XOAUTH2 dXNlcj11QHgBYXV0aD1CZWFyZXIgcHcBAQ==",
+        "C: AUTH XOAUTH2\nS: + \nC: dXNlcj11QHgBYXV0aD1CZWFyZXIgcHcBAQ==",
+        "C: auth xoauth2 =\nS: + \nC: dXNlcj11QHgBYXV0aD1CZWFyZXIgcHcBAQ==",
+        "C: AUTH OAUTHBEARER bixhPXVAeCwBaG9zdD1oAXBvcnQ9MQFhdXRoPUJlYXJlciBwdwEB",
         "C: AUTH\nS: +OK mechanisms follow\nS: PLAIN\nS: LOGIN\nS: .\nC: AUTH PLAIN AHVAeABwdw==",
     ] {
         let found = login(script, "u@x", b"pw").await;
@@ -108,7 +112,9 @@ async fn what_cannot_be_meant_is_refused_and_the_client_may_try_again() {
          S: -ERR [AUTH] emailproxy: Login failed - a PLAIN message has two NUL bytes: before and behind the user name
          C: AUTH PLAIN AABwdw==
          S: -ERR [AUTH] emailproxy: Login failed - the user name is empty
-         C: AUTH XOAUTH2
+         C: AUTH XOAUTH2 dXNlcj11QHgB
+         S: -ERR [AUTH] emailproxy: Login failed - the message has no `auth=Bearer` with the mail password
+         C: AUTH SCRAM-SHA-1
          S: -ERR log in with user name and password (USER and PASS, or AUTH PLAIN or LOGIN); emailproxy fetches the token itself
          C: APOP u 0123456789abcdef
          S: -ERR APOP is not offered here; set the client to a normal password

@@ -133,6 +133,11 @@ async fn auth_is_understood_in_every_form() {
         "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: dUBleGFtcGxlLm9yZw==\nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0",
         "C: AUTH login dUBleGFtcGxlLm9yZw== \nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0",
         "C: AUTH LOGIN\nC: dUBleGFtcGxlLm9yZw==\nC: c2VjcmV0\nS: 334 VXNlcm5hbWU6\nS: 334 UGFzc3dvcmQ6",
+        "C: AUTH XOAUTH2 dXNlcj11QGV4YW1wbGUub3JnAWF1dGg9QmVhcmVyIHNlY3JldAEB",
+        "C: auth xoauth2\nS: 334 \nC: dXNlcj11QGV4YW1wbGUub3JnAWF1dGg9QmVhcmVyIHNlY3JldAEB",
+        "C: AUTH XOAUTH2 =\nS: 334 \nC: dXNlcj11QGV4YW1wbGUub3JnAWF1dGg9QmVhcmVyIHNlY3JldAEB",
+        "C: AUTH OAUTHBEARER bixhPXVAZXhhbXBsZS5vcmcsAWhvc3Q9aAFwb3J0PTI1AWF1dGg9QmVhcmVyIHNlY3JldAEB",
+        "C: AUTH OAUTHBEARER\nS: 334 \nC: bixhPXVAZXhhbXBsZS5vcmcsAWhvc3Q9aAFwb3J0PTI1AWF1dGg9QmVhcmVyIHNlY3JldAEB",
     ] {
         // HELO only, or no name at all, is enough: printers know no better.
         for begin in ["C: HELO printer\nS: 250 emailproxy", ""] {
@@ -197,8 +202,12 @@ async fn a_login_that_cannot_be_read_leaves_the_connection_usable() {
         S: 501 5.5.4 Syntax error in the words behind the command
         C: AUTH CRAM-MD5
         S: 504 5.5.4 Unrecognized authentication type; set the mail client to user name and normal password (AUTH PLAIN or LOGIN)
-        C: AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHgBAQ==
-        S: 504 5.5.4 Unrecognized authentication type; set the mail client to user name and normal password (AUTH PLAIN or LOGIN)
+        C: AUTH XOAUTH2 dXNlcj11QHgB
+        S: 501 5.5.2 Cannot decode this response: the message has no `auth=Bearer` with the mail password
+        C: AUTH OAUTHBEARER =
+        S: 334 
+        C: *
+        S: 501 5.7.0 Authentication cancelled
         C: QUIT
         S: 221 2.0.0 Goodbye";
     assert_eq!(story(script, false).await, ["left"]);

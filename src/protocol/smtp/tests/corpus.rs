@@ -40,6 +40,8 @@ impl Dice {
 const CLIENT: &[&[u8]] = &[
     b"\r\nAUTH PLAIN AHUAcA==\r\n",
     b"\r\nAUTH LOGIN dQ==\r\ncA==\r\n",
+    b"\r\nAUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHAB\r\n",
+    b"OAUTHBEARER ",
     b"EHLO ",
     b"client",
     b"AUTH ",
