@@ -34,6 +34,7 @@ mod stage;
 mod applications;
 mod command_line;
 mod consent;
+mod grants;
 mod load_balancer;
 mod round_trip;
 mod servers_alone;

@@ -1,6 +1,9 @@
 //! The OAuth2 server: oidc-provider from npm, run by `oidc/server.mjs`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{CertificateParams, KeyPair};
 
 use serde_json::{Value, json};
 
@@ -16,6 +19,10 @@ pub(crate) struct Manners {
     pub(crate) token_length: usize,
     /// Whether it is a bare OAuth2 server: no discovery document, no scopes or tokens about identity.
     pub(crate) plain: bool,
+    /// Whether it takes secrets in a header alone, and says so in its discovery document.
+    pub(crate) basic_only: bool,
+    /// How the application signs that has a certificate, if there is one.
+    pub(crate) certified: Option<&'static str>,
 }
 
 impl Default for Manners {
@@ -24,6 +31,8 @@ impl Default for Manners {
             access_seconds: 3600,
             token_length: 43,
             plain: false,
+            basic_only: false,
+            certified: None,
         }
     }
 }
@@ -35,6 +44,8 @@ pub(crate) struct Oidc {
     /// Its port on loopback, plain HTTP.
     pub(crate) port: u16,
     plain: bool,
+    folder: PathBuf,
+    certified: Option<&'static str>,
 }
 
 impl Oidc {
@@ -44,6 +55,9 @@ impl Oidc {
             "accessSeconds": manners.access_seconds,
             "tokenLength": manners.token_length,
             "plain": manners.plain,
+            "basicOnly": manners.basic_only,
+            "certificate": manners.certified.map(|_| certificate(folder)),
+            "algorithm": manners.certified,
         });
         let mut command = installed::command("node");
         command
@@ -59,6 +73,8 @@ impl Oidc {
             daemon,
             port: u16::try_from(port).unwrap(),
             plain: manners.plain,
+            folder: folder.to_owned(),
+            certified: manners.certified,
         }
     }
 
@@ -112,6 +128,46 @@ impl Oidc {
         )
     }
 
+    /// Returns the settings of an account that an application with a certificate opens.
+    pub(crate) fn certified_application(&self, user: &str) -> String {
+        let certificate = self.folder.join("application.pem");
+        let section = self.application(user);
+        let plain = "client_id = application\nclient_secret = application-secret\n";
+        let proof = format!(
+            "client_id = certified-application\njwt_certificate_path = {0}\njwt_key_path = {0}\njwt_algorithm = {1}\n",
+            certificate.display(),
+            self.certified.unwrap()
+        );
+        assert!(section.contains(plain));
+        section.replace(plain, &proof)
+    }
+
+    /// Returns the settings of an account of which nothing is known but the issuer and an application.
+    pub(crate) fn application_by_issuer(&self, user: &str) -> String {
+        format!(
+            "[{user}]\n\
+             issuer = http://localhost:{}\n\
+             oauth2_scope = mail.imap mail.pop mail.smtp mail.anybody\n\
+             oauth2_flow = client_credentials\n\
+             client_id = basic application\n\
+             client_secret = a:colon+plus/and%25percent\n\n",
+            self.port
+        )
+    }
+
+    /// Returns the settings of an account whose owner's password at the provider is handed in.
+    pub(crate) fn password_program(&self, user: &str) -> String {
+        format!(
+            "[{user}]\n\
+             token_url = {}\n\
+             oauth2_scope = mail.imap mail.pop mail.smtp\n\
+             oauth2_flow = password\n\
+             client_id = password-program\n\
+             client_secret = password-program-secret\n\n",
+            self.url("token"),
+        )
+    }
+
     /// Returns the settings of an account whose owner must consent; the browser comes back to `callback` on loopback.
     pub(crate) fn person(&self, user: &str, callback: u16) -> String {
         let scope = if self.plain {
@@ -131,6 +187,20 @@ impl Oidc {
             self.url("token"),
         )
     }
+}
+
+/// Makes the application's certificate with its key in one file, and returns the certificate.
+fn certificate(folder: &Path) -> String {
+    let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let day = Duration::from_secs(86_400);
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    (params.not_before, params.not_after) = (epoch + now - day, epoch + now + day * 10);
+    let pem = params.self_signed(&key).unwrap().pem();
+    let both = format!("{}{pem}", key.serialize_pem());
+    std::fs::write(folder.join("application.pem"), both).unwrap();
+    pem
 }
 
 /// Reads one printed line, if it is an event and not a warning.

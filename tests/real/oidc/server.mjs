@@ -1,9 +1,11 @@
 // An OAuth2 server for the tests: oidc-provider with two applications and one mail server that may introspect tokens.
 //
 // The one argument is JSON: `accessSeconds` (how long an access token lives), `tokenLength` (characters of an access
-// token), `plain` (true: no discovery document and no OpenID scopes, as a bare OAuth2 server). It listens on a free
-// loopback port and prints one JSON object a line: first `{"port": n}`, then one for each thing that happens at the
+// token), `plain` (true: no discovery document and no OpenID scopes, as a bare OAuth2 server), `basicOnly` (true: secrets
+// are taken in a header alone, and the discovery document says so), `certificate` and `algorithm` (whose signature proves
+// the application `certified-application`, and how it must sign). It listens on a free loopback port and prints one JSON object a line: first `{"port": n}`, then one for each thing that happens at the
 // token endpoint, with the secrets that went over it.
+import { X509Certificate } from 'node:crypto';
 import http from 'node:http';
 import Provider, { errors } from 'oidc-provider';
 
@@ -21,45 +23,79 @@ const { port } = server.address();
 // `bits` of the library's randomness are written with six bits to a character.
 const bitsFor = (characters) => characters * 6;
 
+// The password that every user has at this provider.
+const userPassword = 'the user\'s own + at the provider %';
+const alone = {
+  grant_types: ['client_credentials'],
+  scope: [...mailScopes, applicationScope].join(' '),
+  response_types: [],
+  redirect_uris: [],
+};
+const certified = settings.certificate ? [{
+  ...alone,
+  client_id: 'certified-application',
+  jwks: { keys: [new X509Certificate(settings.certificate).publicKey.export({ format: 'jwk' })] },
+  token_endpoint_auth_method: 'private_key_jwt',
+  token_endpoint_auth_signing_alg: settings.algorithm,
+}] : [];
+const basicClients = [
+  {
+    ...alone,
+    client_id: 'basic application',
+    client_secret: 'a:colon+plus/and%25percent',
+    token_endpoint_auth_method: 'client_secret_basic',
+  },
+  {
+    client_id: 'mail-server',
+    client_secret: 'mail-server-secret',
+    grant_types: [],
+    response_types: [],
+    redirect_uris: [],
+    token_endpoint_auth_method: 'client_secret_basic',
+  },
+];
+const postClients = settings.basicOnly ? [] : [
+  {
+    client_id: 'mail-program',
+    client_secret: 'program+secret/with=odd&signs%20',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: ['http://localhost', 'http://127.0.0.1'],
+    scope: personScopes.join(' '),
+    token_endpoint_auth_method: 'client_secret_post',
+  },
+  {
+    client_id: 'public-program',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: ['http://localhost', 'http://127.0.0.1'],
+    scope: personScopes.join(' '),
+    token_endpoint_auth_method: 'none',
+  },
+  {
+    client_id: 'application',
+    client_secret: 'application-secret',
+    grant_types: ['client_credentials'],
+    scope: [...mailScopes, applicationScope].join(' '),
+    response_types: [],
+    redirect_uris: [],
+    token_endpoint_auth_method: 'client_secret_post',
+  },
+  {
+    ...alone,
+    client_id: 'password-program',
+    client_secret: 'password-program-secret',
+    grant_types: ['password'],
+    scope: mailScopes.join(' '),
+    token_endpoint_auth_method: 'client_secret_post',
+  },
+];
+
 const provider = new Provider(`http://localhost:${port}`, {
-  clients: [
-    {
-      client_id: 'mail-program',
-      client_secret: 'program+secret/with=odd&signs%20',
-      application_type: 'native',
-      grant_types: ['authorization_code', 'refresh_token'],
-      response_types: ['code'],
-      redirect_uris: ['http://localhost', 'http://127.0.0.1'],
-      scope: personScopes.join(' '),
-      token_endpoint_auth_method: 'client_secret_post',
-    },
-    {
-      client_id: 'public-program',
-      application_type: 'native',
-      grant_types: ['authorization_code', 'refresh_token'],
-      response_types: ['code'],
-      redirect_uris: ['http://localhost', 'http://127.0.0.1'],
-      scope: personScopes.join(' '),
-      token_endpoint_auth_method: 'none',
-    },
-    {
-      client_id: 'application',
-      client_secret: 'application-secret',
-      grant_types: ['client_credentials'],
-      scope: [...mailScopes, applicationScope].join(' '),
-      response_types: [],
-      redirect_uris: [],
-      token_endpoint_auth_method: 'client_secret_post',
-    },
-    {
-      client_id: 'mail-server',
-      client_secret: 'mail-server-secret',
-      grant_types: [],
-      response_types: [],
-      redirect_uris: [],
-      token_endpoint_auth_method: 'client_secret_basic',
-    },
-  ],
+  clients: [...basicClients, ...certified, ...postClients],
+  clientAuthMethods: ['client_secret_basic', ...(settings.basicOnly ? [] : ['client_secret_post', 'private_key_jwt', 'none'])],
   scopes: [...personScopes, applicationScope],
   cookies: { keys: ['for the tests alone'] },
   findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
@@ -89,6 +125,20 @@ const provider = new Provider(`http://localhost:${port}`, {
   },
 });
 
+provider.registerGrantType('password', async (ctx) => {
+  const { client, params } = ctx.oidc;
+  if (params.password !== userPassword) {
+    throw new errors.InvalidGrant('the password is another');
+  }
+  const grant = new provider.Grant({ accountId: params.username, clientId: client.clientId });
+  grant.addOIDCScope(params.scope);
+  const token = new provider.AccessToken({
+    accountId: params.username, client, grantId: await grant.save(), gty: 'password', scope: params.scope,
+  });
+  // A number as text, as older endpoints have it.
+  ctx.body = { access_token: await token.save(), expires_in: String(token.expiration), token_type: token.tokenType };
+}, ['username', 'password', 'scope']);
+
 provider.use(async (ctx, next) => {
   if (settings.plain && ctx.path.startsWith('/.well-known/')) {
     throw new errors.InvalidRequest('this server has no discovery document');
@@ -103,8 +153,12 @@ provider.use(async (ctx, next) => {
       error: ctx.body?.error ?? null,
       idToken: Boolean(ctx.body?.id_token),
       verifier: Boolean(sent.code_verifier),
+      assertion: Boolean(sent.client_assertion),
+      basic: (ctx.headers.authorization ?? '').startsWith('Basic '),
+      description: ctx.body?.error_description ?? null,
       // What nobody may see again.
-      secrets: [ctx.body?.access_token, ctx.body?.refresh_token, sent.code, sent.code_verifier, sent.client_secret]
+      secrets: [ctx.body?.access_token, ctx.body?.refresh_token, sent.code, sent.code_verifier, sent.client_secret,
+        sent.client_assertion, sent.password]
         .filter(Boolean),
     });
   }
