@@ -99,8 +99,22 @@ impl Accounts {
             if state.purpose.provider != consent.purpose.provider {
                 return Err(gone());
             }
-            state.take_in(tokens);
-            state.settle_claim();
+            match &consent.challenge {
+                None => {
+                    state.take_in(tokens);
+                    state.settle_claim();
+                }
+                Some(challenge) => {
+                    if !state.settle_challenge(challenge.mark) {
+                        return Err(gone());
+                    }
+                    state.take_in(tokens);
+                    tracing::info!(
+                        "account {user} has a new password: the one that {} sent",
+                        challenge.from
+                    );
+                }
+            }
             self.shelve(&account, state);
             if !state.is_unlocked() {
                 tracing::info!(

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::challenge::Challenge;
 use super::confirm::Received;
 use super::purpose::Purpose;
 use super::{Doubt, Pending, UserCode, locked};
@@ -47,6 +48,8 @@ pub(super) struct Consent {
     pub(super) purpose: Purpose,
     /// The question put.
     pub(super) question: Question,
+    /// The new password that it accepts, if that is what it is for.
+    pub(super) challenge: Option<Challenge>,
     /// What a person is shown of it.
     shown: Pending,
     born: Instant,
@@ -150,6 +153,7 @@ impl Consents {
         purpose: Purpose,
         question: Question,
         listen: bool,
+        challenge: Option<Challenge>,
     ) -> Result<Arc<Consent>, Refusal> {
         self.end(&settings.name, &End::Lapsed);
         self.make_room();
@@ -180,6 +184,7 @@ impl Consents {
                 .as_ref()
                 .map_or(GOOD_FOR, |device| device.good_for),
             held: Mutex::default(),
+            challenge,
             settings,
             purpose,
             born: Instant::now(),

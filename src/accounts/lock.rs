@@ -204,6 +204,12 @@ impl State {
         Some(claim.pass())
     }
 
+    /// Lets go of a password that was to take the place of another. Returns whether it still waited.
+    pub(super) fn forget_challenge(&mut self, mark: Mark) -> bool {
+        let waits = |claim: &mut Claim| claim.challenge && claim.mark.same(&mark);
+        self.claim.take_if(waits).is_some()
+    }
+
     /// Lets a proven password in, with the key it opened and the ids of the wraps it opened that with.
     pub(super) fn unlock(
         &mut self,

@@ -58,6 +58,11 @@ impl Accounts {
         while looks < LOOKS {
             looks += 1;
             let pass = Box::pin(self.admit(account, password, caller)).await?;
+            if pass.is_challenge() {
+                self.await_challenge(account, password, deadline, patience)
+                    .await?;
+                continue;
+            }
             let token = match self.next(account, password, &pass)? {
                 Next::Ready(admitted) => return Ok(self.welcome(account, password, admitted)),
                 Next::Settle => {
@@ -160,6 +165,8 @@ impl Accounts {
         let (settings, purpose, secret) = {
             let state = account.state();
             let known = self.consents.of(&account.name, &state.purpose);
+            // A yes to the account is none to the new password that some mail program sent.
+            let known = known.filter(|consent| consent.challenge.is_none());
             if let Some(consent) = known.as_ref().filter(|consent| !consent.is_lonely()) {
                 return Ok(Arc::clone(consent));
             }
@@ -175,7 +182,9 @@ impl Accounts {
         let question = world.source.question(&settings, secret.as_ref());
         let question = question.await.map_err(refusal)?;
         let listen = !self.setup.external_auth && question.device.is_none();
-        let consent = self.consents.begin(settings, purpose, question, listen)?;
+        let consent = self
+            .consents
+            .begin(settings, purpose, question, listen, None)?;
         self.tend();
         self.announce(&consent);
         self.poll_device(&consent);
@@ -183,7 +192,7 @@ impl Accounts {
     }
 
     /// Says in the log what somebody is asked for.
-    fn announce(&self, consent: &Consent) {
+    pub(super) fn announce(&self, consent: &Consent) {
         let shown = consent.shown();
         let user = Said::new(&shown.account);
         if let Some(doubt) = &shown.doubt {

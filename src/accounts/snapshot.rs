@@ -52,10 +52,19 @@ impl Accounts {
     fn describe(&self, account: &Account) -> AccountState {
         let state = account.state();
         let consent = self.consents.of(&account.name, &state.purpose);
+        let challenge = consent
+            .as_ref()
+            .and_then(|consent| consent.challenge.clone());
         let asked = consent.map(|consent| consent.shown());
         let words = match &asked {
             Some(asked) if asked.doubt.is_some() => Cow::from("waiting for a yes to who signed in"),
-            Some(_) => Cow::from("waiting for consent"),
+            Some(_) => match challenge {
+                Some(challenge) => Cow::from(format!(
+                    "waiting for consent to a new password that {} sent",
+                    challenge.from
+                )),
+                None => Cow::from("waiting for consent"),
+            },
             None => self.words(account, &state),
         };
         let left = state.access.as_ref().map(|access| access.left().as_secs());

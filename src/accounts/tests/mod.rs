@@ -1,6 +1,7 @@
 //! Accounts as a whole, with a source of tokens that answers from a list.
 
 mod ahead;
+mod challenges;
 mod clocks;
 mod confirmations;
 mod consents;
