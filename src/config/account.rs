@@ -129,11 +129,12 @@ impl<'a> Chain<'a> {
                 Ok((GrantKind::Device, "oauth2_flow says so"))
             }
             (false, Some(Some(GrantKind::Device))) => Err(self.incomplete(
-                "has oauth2_flow = device but no permission_url; that is where the device code is asked for",
+                "has oauth2_flow = device but neither permission_url, where the device code is asked for, nor an issuer, \
+                 where that is found",
             )),
-            (false, Some(Some(GrantKind::AuthorizationCode))) => {
-                Err(self.incomplete("has oauth2_flow = authorization_code but no permission_url"))
-            }
+            (false, Some(Some(GrantKind::AuthorizationCode))) => Err(self.incomplete(
+                "has oauth2_flow = authorization_code but neither permission_url nor an issuer, where that is found",
+            )),
             (false, Some(Some(kind))) => Ok((kind, "oauth2_flow says so")),
             (false, Some(None)) => {
                 let names = known.map(GrantKind::as_str);
@@ -151,7 +152,7 @@ impl<'a> Chain<'a> {
 
     /// Lists the keys without which nothing goes and that still hold a sample file's placeholder.
     fn placeholders(&self) -> Vec<&'static str> {
-        let needed = ["permission_url", "token_url", "client_id"].into_iter();
+        let needed = ["permission_url", "token_url", "client_id", "issuer"].into_iter();
         let unfilled = |key: &&str| {
             self.find(key)
                 .is_some_and(|found| value::is_placeholder(found.value))

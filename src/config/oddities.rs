@@ -93,6 +93,7 @@ fn content(proof: &mut Proof<'_>, section: &Section, key: &str, refused: bool) {
     let fault = match key {
         "imap_server" | "pop_server" | "smtp_server" => value::upstream(found.value).err(),
         "allow_from" => value::networks(found.value).err(),
+        "issuer" if !value::is_placeholder(found.value) => value::issuer(found.value).err(),
         "jwt_algorithm" if !["PS256", "RS256"].contains(&&*found.value.to_ascii_uppercase()) => {
             Some(format!(
                 "{} is neither PS256 nor RS256",

@@ -169,6 +169,28 @@ pub fn web_address(value: &str) -> Result<(), String> {
     }
 }
 
+/// Checks an issuer: an endpoint's address without query and fragment (RFC 8414 section 2), and not that of its
+/// discovery document.
+pub(super) fn issuer(value: &str) -> Result<(), String> {
+    endpoint(value)?;
+    if let Some((bare, _)) = value.split_once("/.well-known/") {
+        return Err(format!(
+            "{} is a discovery document; write the issuer alone: {}",
+            shown(value),
+            shown(bare)
+        ));
+    }
+    let url = url::Url::parse(value).map_err(|error| error.to_string())?;
+    let named = !url.username().is_empty() || url.password().is_some();
+    if named || url.query().is_some() || url.fragment().is_some() {
+        return Err(format!(
+            "{} must be an address alone, without user, ? and #",
+            shown(value)
+        ));
+    }
+    Ok(())
+}
+
 /// Checks a forward proxy's address, which may hold a password and is therefore never shown.
 pub(super) fn forward_proxy(value: &str) -> Result<(), String> {
     let fault = "must be socks5://host:port or http://host:port, with user:password@ before the host if need be";
@@ -256,6 +278,28 @@ mod tests {
         ] {
             assert!(endpoint(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn issuers_are_endpoints_without_anything_behind() {
+        for good in [
+            "https://idp.example",
+            "https://login.microsoftonline.com/organizations/v2.0",
+            "http://localhost:8080/realms/mail/",
+        ] {
+            assert_eq!(issuer(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "http://idp.example",
+            "idp.example",
+            "https://idp.example/?a=b",
+            "https://idp.example/#a",
+            "https://me@idp.example/",
+        ] {
+            assert!(issuer(bad).is_err(), "{bad}");
+        }
+        let fault = issuer("https://idp.example/a/.well-known/openid-configuration").unwrap_err();
+        assert!(fault.ends_with("`https://idp.example/a`"), "{fault}");
     }
 
     #[test]

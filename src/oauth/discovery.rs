@@ -55,9 +55,12 @@ pub(super) struct Complete<'a> {
 
 /// Returns whether an account leaves open what only its issuer's document tells.
 pub(super) fn is_needed(account: &AccountSettings, for_consent: bool) -> bool {
-    let machine = account.grant == GrantKind::ManagedIdentity;
+    let knows_its_own = matches!(
+        account.grant,
+        GrantKind::ManagedIdentity | GrantKind::ServiceAccount
+    );
     let asks = for_consent && account.permission_url.is_none();
-    account.issuer.is_some() && !machine && (account.token_url.is_empty() || asks)
+    account.issuer.is_some() && !knows_its_own && (account.token_url.is_empty() || asks)
 }
 
 /// Fills what an account leaves open. What the file says itself stands.

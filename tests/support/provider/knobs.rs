@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::OpenId;
+
 /// Where a mail server hangs up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -97,6 +99,10 @@ pub struct Knobs {
     pub token_faults: VecDeque<Fault>,
     /// What the authorization endpoint answers instead of a code: `error` and `error_description`.
     pub consent_error: Option<(&'static str, &'static str)>,
+    /// How it behaves as an OpenID provider.
+    pub openid: OpenId,
+    /// Who approves device codes.
+    pub device_user: String,
     /// How logins are met.
     pub manner: Manner,
     /// Where the mail servers hang up.
@@ -126,6 +132,8 @@ impl Default for Knobs {
             token_delay: Duration::ZERO,
             token_faults: VecDeque::new(),
             consent_error: None,
+            openid: OpenId::default(),
+            device_user: "person@example.com".to_owned(),
             manner: Manner::Honest,
             hang_up_at: None,
             mute: false,

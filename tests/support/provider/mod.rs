@@ -20,6 +20,7 @@ pub mod knobs;
 pub mod machine;
 pub mod mailbox;
 pub mod oauth;
+pub mod openid;
 pub mod pop;
 pub mod sasl;
 pub mod smtp;
@@ -31,6 +32,7 @@ pub use journal::Journal;
 pub use knobs::{Fault, Knobs, Manner, Step};
 pub use mailbox::Mailboxes;
 pub use oauth::Register;
+pub use openid::{Devices, OpenId};
 use talk::Talk;
 pub use trust::Signer;
 
@@ -47,6 +49,8 @@ pub const SCOPE: &str = "https://mail.example.com/ offline_access";
 pub struct World {
     /// Who holds which code and token.
     pub register: Register,
+    /// Device codes that are out.
+    pub devices: Devices,
     /// The mail.
     pub mailboxes: Mailboxes,
     /// What was said, hop by hop.
@@ -130,6 +134,7 @@ impl Provider {
     pub async fn build(shape: Shape) -> Self {
         let world = Arc::new(World {
             register: Register::default(),
+            devices: Devices::default(),
             mailboxes: Mailboxes::default(),
             journal: Journal::default(),
             authority: Authority::found(),
@@ -160,6 +165,12 @@ impl Provider {
     /// Returns the authorization endpoint.
     pub fn permission_url(&self) -> String {
         format!("http://{}/authorize", self.oauth)
+    }
+
+    /// Returns the issuer, as a configuration names it.
+    pub fn issuer(&self) -> String {
+        let path = self.world.knob(|knobs| knobs.openid.path);
+        format!("http://{}{path}", self.oauth)
     }
 
     /// Returns the token endpoint.

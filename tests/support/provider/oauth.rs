@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::journal::Voice;
 use super::trust::Trust;
-use super::{CLIENT_ID, CLIENT_SECRET, World, machine};
+use super::{CLIENT_ID, CLIENT_SECRET, World, machine, openid};
 
 /// The name of a service account's grant (RFC 7523 section 2.1).
 const SERVICE_ACCOUNT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -30,7 +30,10 @@ const SERVICE_ACCOUNT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// The name of an application's assertion (RFC 7523 section 2.2).
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-type Fields = HashMap<String, String>;
+/// The name of the device grant (RFC 8628 section 3.4).
+const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+pub type Fields = HashMap<String, String>;
 
 /// Who holds which code and token.
 #[derive(Default)]
@@ -123,13 +126,18 @@ pub async fn serve(world: Arc<World>) -> (SocketAddr, JoinHandle<()>) {
         .route("/authorize", get(authorize))
         .route("/token", post(token))
         .route("/metadata/identity/oauth2/token", get(machine::token))
+        .merge(openid::routes())
         .with_state(world);
     let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     (address, task)
 }
 
 /// The page where a person would sign in; here everybody is signed in already and says yes.
-async fn authorize(State(world): State<Arc<World>>, Query(query): Query<Fields>) -> Response {
+async fn authorize(
+    State(world): State<Arc<World>>,
+    headers: HeaderMap,
+    Query(query): Query<Fields>,
+) -> Response {
     let field = |name: &str| query.get(name).cloned().unwrap_or_default();
     let register = &world.register;
     register.visits.lock().unwrap().push(query.clone());
@@ -155,6 +163,7 @@ async fn authorize(State(world): State<Arc<World>>, Query(query): Query<Fields>)
         register.codes.lock().unwrap().insert(code.clone(), query);
         answer.push(("code", code));
     }
+    openid::sign_answer(&world, &headers, &mut answer);
     let to = url::Url::parse_with_params(&redirect, answer).unwrap();
     world.journal.note(
         "OAuth2",
@@ -216,7 +225,7 @@ fn axum_json(status: StatusCode, value: &serde_json::Value) -> Response {
     (status, kind, value.to_string()).into_response()
 }
 
-type No = (&'static str, &'static str);
+pub type No = (&'static str, &'static str);
 
 fn judge(
     world: &World,
@@ -237,6 +246,7 @@ fn judge(
         "password" => Some(log_in(&world.register, form)?),
         "authorization_code" => Some(redeem(&world.register, form)?),
         "refresh_token" => Some(renew(world, field("refresh_token"))?),
+        DEVICE => Some(openid::poll(world, form)?),
         "client_credentials" if !secret_ok => {
             return Err(("invalid_client", "an application must prove itself"));
         }
@@ -262,11 +272,14 @@ fn judge(
         };
     }
     if let Some(user) = user
-        && (grant == "authorization_code" || knobs.rotate)
+        && (matches!(grant, "authorization_code" | DEVICE) || knobs.rotate)
         && grant != SERVICE_ACCOUNT
     {
         let refresh = random(64);
         answer["refresh_token"] = refresh.clone().into();
+        if let Some(token) = openid::id_token(world, headers) {
+            answer["id_token"] = token.into();
+        }
         let entry = Refresh { user, used: false };
         world
             .register
