@@ -125,7 +125,12 @@ impl Accounts {
         mark: Mark,
         caller: &Caller,
     ) -> Verdict {
+        // Another process may have changed the passwords.
+        let looked = self.look(account).await;
         let record = self.store.record(&account.name);
+        if let (Err(why), None) = (looked, &record) {
+            return Verdict::Refused(Refusal::TokenUnavailable(Said::new(why)));
+        }
         let cached = {
             let state = account.state();
             let imported = record.as_ref().and_then(|r| r.predecessor.as_ref());
@@ -269,6 +274,7 @@ impl Accounts {
                     .and_then(|t| AccessToken::parse(t.reveal()).ok());
                 let until = cached.access_token_expiry.unwrap_or_default();
                 state.access = token.and_then(|token| Access::taken_over(token, until));
+                state.serial += 1;
             }
             self.shelve(account, state);
         }

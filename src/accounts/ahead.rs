@@ -28,8 +28,21 @@ pub(super) const AT_ONCE: usize = 8;
 /// everything is due at once, as it is after a suspended night: 10,000 accounts take five minutes, half their margin.
 const ROUND: Duration = Duration::from_millis(250);
 
-/// How soon a failing disk is tried again.
-const DISK: Duration = Duration::from_secs(30);
+/// How often the store is looked into for what others wrote.
+const NEWS: Duration = Duration::from_secs(15);
+
+/// How soon a store that cannot be written is tried again, at first and at last.
+const DISK: Duration = Duration::from_secs(1);
+const LATE_DISK: Duration = Duration::from_secs(30);
+
+/// What the background remembers from round to round.
+#[derive(Default)]
+struct Rounds {
+    /// When the store was last looked into.
+    news: Option<Instant>,
+    /// When a failing store is tried again, and after how long then.
+    disk: Option<(Instant, Duration)>,
+}
 
 impl Accounts {
     /// Lets the background look at what changed, and starts it the first time.
@@ -44,18 +57,21 @@ impl Accounts {
     }
 
     /// Does what is due and returns how long nothing else will be.
-    async fn look_after(self: &Arc<Self>) -> Duration {
+    async fn look_after(self: &Arc<Self>, rounds: &mut Rounds) -> Duration {
         self.consents.sweep();
         self.warn_of_idle();
         let mut pause = LONGEST;
-        if self.store.is_behind() {
-            match self.write_down().await {
-                Ok(()) => tracing::info!("the store is written again; nothing was lost"),
-                Err(why) => {
-                    tracing::debug!("{why}; trying again in {} s", DISK.as_secs());
-                    pause = DISK;
+        if self.store.is_shared() {
+            if rounds.news.is_none_or(|at| at.elapsed() >= NEWS) {
+                rounds.news = Some(Instant::now());
+                if let Err(why) = self.take_news().await {
+                    tracing::debug!("{why}; looking again in {} s", NEWS.as_secs());
                 }
             }
+            pause = NEWS;
+        }
+        if let Some(again) = self.catch_up(rounds).await {
+            pause = pause.min(again);
         }
         let now = Instant::now();
         let mut due = Vec::new();
@@ -76,6 +92,49 @@ impl Accounts {
             self.renew_ahead(&account, permit);
         }
         pause.max(SHORTEST)
+    }
+
+    /// Writes what a failing store did not take; returns how soon to try again, if it still fails.
+    async fn catch_up(self: &Arc<Self>, rounds: &mut Rounds) -> Option<Duration> {
+        if !self.store.is_behind() {
+            rounds.disk = None;
+            self.give_back_leases().await;
+            return None;
+        }
+        let now = Instant::now();
+        if let Some((at, _)) = rounds.disk
+            && at > now
+        {
+            return Some(at - now);
+        }
+        let failed = self.store.is_failing();
+        match self.write_down().await {
+            Ok(()) => {
+                if failed {
+                    tracing::info!("the store is written again; nothing was lost");
+                }
+                rounds.disk = None;
+                self.give_back_leases().await;
+                None
+            }
+            Err(why) => {
+                let wait = rounds.disk.map_or(DISK, |(_, last)| last * 2);
+                let wait = wait.min(LATE_DISK);
+                tracing::debug!("{why}; trying again in {} s", wait.as_secs());
+                rounds.disk = Some((Instant::now() + wait, wait));
+                Some(wait)
+            }
+        }
+    }
+
+    /// Gives back the leases that were kept until the store was written.
+    async fn give_back_leases(&self) {
+        for account in self.everybody() {
+            let lease = account.state().lease.take();
+            if let Some(lease) = lease {
+                self.turn_ends(lease).await;
+            }
+        }
     }
 
     /// Returns when an account's token should be asked for although nobody waits, and how long the one held is good.
@@ -113,9 +172,10 @@ impl Accounts {
 
 /// Looks after the accounts as long as there are any.
 async fn tender(accounts: Weak<Accounts>, wake: Arc<Notify>) {
+    let mut rounds = Rounds::default();
     loop {
         let pause = match accounts.upgrade() {
-            Some(accounts) if !accounts.is_closing() => accounts.look_after().await,
+            Some(accounts) if !accounts.is_closing() => accounts.look_after(&mut rounds).await,
             _ => return,
         };
         tokio::time::timeout(pause, wake.notified()).await.ok();

@@ -93,6 +93,8 @@ impl Accounts {
         let name = consent.account();
         let user = Said::new(name);
         let account = self.account(name).map_err(|_| gone())?;
+        // So that no other process renews the old tokens over these.
+        let lease = self.turn_to_write(&account).await;
         {
             let mut guard = account.state();
             let state = &mut *guard;
@@ -125,6 +127,9 @@ impl Accounts {
             }
         }
         self.make_last(name).await;
+        if let Some(lease) = lease {
+            self.turn_ends(lease).await;
+        }
         Ok(())
     }
 

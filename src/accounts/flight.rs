@@ -1,6 +1,7 @@
 //! One token request in flight per account: whoever needs its answer waits for it, and it ends even if nobody does.
 //!
-//! A rotated refresh token is on disk before anybody gets to use what came with it.
+//! A rotated refresh token is in the store before anybody gets to use what came with it, and of all processes that share
+//! the store only the one whose turn it is asks.
 
 use std::sync::Arc;
 
@@ -10,11 +11,21 @@ use super::Accounts;
 use super::lock::Pass;
 use super::purpose::Purpose;
 use super::source::refusal;
+use super::store::Lease;
 use super::token::{Account, Landed, State};
+use super::turn::Turn;
 use crate::oauth::{Error, Grant};
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::Secret;
+
+/// What a request comes to before the provider is asked.
+enum Chosen {
+    /// Ask with this.
+    Ask(Grant, Option<Lease>),
+    /// Nothing more is to be asked.
+    Landed(Landed, Option<Lease>),
+}
 
 impl Accounts {
     /// Joins the account's request in flight, or starts one.
@@ -37,22 +48,84 @@ impl Accounts {
         state.flight = Some(flight.clone());
         let (this, account) = (Arc::clone(self), Arc::clone(account));
         let (settings, purpose) = (Arc::clone(&state.settings), state.purpose.clone());
+        let known = state.access.as_ref().map(|access| access.token.clone());
+        let overruled = state.overruled;
         self.underway(async move {
-            let world = this.world();
-            let asking = world.source.ask(&settings, secret.as_ref(), &grant);
-            let answer = asking.await;
-            let landed = {
-                let mut state = account.state();
-                let landed = this.land(&account, &mut state, &purpose, &grant, answer);
-                state.flight = None;
-                landed
+            let turn = this.turn(&account, known.as_ref()).await;
+            let (landed, lease) = match this.choose(&account, turn, grant, overruled) {
+                Chosen::Ask(grant, lease) => {
+                    let world = this.world();
+                    let asking = world.source.ask(&settings, secret.as_ref(), &grant);
+                    let answer = asking.await;
+                    if let Err(Error::GrantDead(_)) = &answer {
+                        // Somebody may have spent it meanwhile, and brought its successor.
+                        this.look(&account).await.ok();
+                    }
+                    let landed = {
+                        let mut state = account.state();
+                        this.land(&account, &mut state, &purpose, &grant, answer)
+                    };
+                    (landed, lease)
+                }
+                Chosen::Landed(landed, lease) => (landed, lease),
             };
-            this.make_last(&account.name).await;
+            let written = this.make_last(&account.name).await;
+            let (landed, lease) = {
+                let mut state = account.state();
+                state.flight = None;
+                // What let these logins in may be gone.
+                let landed = match landed {
+                    Landed::Token(_) if state.overruled != overruled => Landed::Anew,
+                    landed => landed,
+                };
+                // Nobody else may ask with the old token while the store does not have the new one.
+                let lease = match lease {
+                    Some(lease) if !written => {
+                        state.lease = lease.lock.is_some().then_some(lease);
+                        None
+                    }
+                    lease => lease,
+                };
+                (landed, lease)
+            };
             landing.send_replace(Some(landed));
             // A first password is held until its token is sealed with it.
             drop(pass);
+            if let Some(lease) = lease {
+                this.turn_ends(lease).await;
+            }
         });
         flight
+    }
+
+    /// Chooses what to ask with: what is at hand may be newer than when the wish arose.
+    fn choose(&self, account: &Account, turn: Turn, grant: Grant, overruled: u64) -> Chosen {
+        let mut state = account.state();
+        match turn {
+            Turn::Answered(token) => Chosen::Landed(Landed::Token(token), None),
+            // Only a refresh token can be spent twice.
+            Turn::Away(why) if !matches!(grant, Grant::Refresh(_)) => {
+                tracing::debug!("{why}; asking all the same");
+                Chosen::Ask(grant, None)
+            }
+            Turn::Away(why) => {
+                state.pace.failed(None, &why);
+                state.last_error = Some(why.to_string());
+                let landed = match state.alive().filter(|_| !state.is_claimed()) {
+                    Some(token) => Landed::Token(token),
+                    None => Landed::Refused(Refusal::TokenUnavailable(why)),
+                };
+                Chosen::Landed(landed, None)
+            }
+            Turn::Ours(lease) if state.overruled != overruled => {
+                Chosen::Landed(Landed::Anew, lease)
+            }
+            Turn::Ours(lease) => match (&state.refresh, grant) {
+                (Some(refresh), _) => Chosen::Ask(Grant::Refresh(refresh.clone()), lease),
+                (None, Grant::Refresh(_)) => Chosen::Landed(Landed::Anew, lease),
+                (None, grant) => Chosen::Ask(grant, lease),
+            },
+        }
     }
 
     /// Judges an answer and takes over what it brings.
@@ -89,6 +162,7 @@ impl Accounts {
                     if state.refresh.as_ref() == Some(dead) {
                         state.refresh = None;
                         state.refreshed_at = None;
+                        state.serial += 1;
                         state.last_error = Some(said.to_string());
                         self.shelve(account, state);
                     }
@@ -131,19 +205,25 @@ impl Accounts {
     }
 
     /// Brings the shelf into the store; where another process wrote first, the two are brought together.
-    pub(super) async fn write_down(&self) -> Result<(), String> {
-        self.store.flush().await.map(drop)
+    pub(super) async fn write_down(self: &Arc<Self>) -> Result<(), String> {
+        let this = Arc::clone(self);
+        self.store
+            .flush(move |conflict| this.settle(conflict))
+            .await
     }
 
-    /// Brings the shelf to disk. A failing disk fails no login: the tokens stay in memory and are tried again.
-    pub(super) async fn make_last(self: &Arc<Self>, name: &str) {
-        if let Err(why) = self.write_down().await {
+    /// Brings the shelf to disk; returns whether it is there. A failing disk fails no login: the tokens stay in memory and
+    /// are tried again.
+    pub(super) async fn make_last(self: &Arc<Self>, name: &str) -> bool {
+        let written = self.write_down().await;
+        if let Err(why) = &written {
             let user = Said::new(name);
             tracing::error!(
                 "{why}; the tokens of account {user} are kept in memory and written as soon as it works"
             );
             self.tend();
         }
+        written.is_ok()
     }
 }
 

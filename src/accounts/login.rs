@@ -54,6 +54,7 @@ impl Accounts {
     ) -> Result<Admitted, Refusal> {
         let patience = self.world().config.options.authorisation_timeout;
         let deadline = Instant::now() + patience;
+        let mut settled = false;
         let mut looks = 0;
         while looks < LOOKS {
             looks += 1;
@@ -64,6 +65,12 @@ impl Accounts {
                 continue;
             }
             let token = match self.next(account, password, &pass)? {
+                // What came with a new refresh token is not used before that is in the store.
+                Next::Ready(_) if self.store.owes(&account.name) && !settled => {
+                    settled = true;
+                    self.make_last(&account.name).await;
+                    continue;
+                }
                 Next::Ready(admitted) => return Ok(self.welcome(account, password, admitted)),
                 Next::Settle => {
                     self.make_last(&account.name).await;

@@ -31,6 +31,7 @@ use vault::Cost;
 
 mod access;
 mod admit;
+mod adopt;
 mod ahead;
 mod answer;
 mod challenge;
@@ -61,6 +62,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod token;
+mod turn;
 mod unattended;
 mod vault;
 
@@ -168,6 +170,17 @@ impl Accounts {
         cost: Cost,
     ) -> Result<Arc<Self>, String> {
         let store = Store::open(&setup.store, &setup.reach)?;
+        Self::open_on(store, config, source, setup, cost)
+    }
+
+    /// Opens on an open store.
+    fn open_on(
+        store: Store,
+        config: Arc<Config>,
+        source: Arc<dyn Source>,
+        setup: Setup,
+        cost: Cost,
+    ) -> Result<Arc<Self>, String> {
         let store_key = unattended::fetch(&config, &setup, &store)?;
         let accounts = Arc::new(Self {
             store: Arc::new(store),
@@ -281,7 +294,7 @@ impl Accounts {
     /// Sends waiting logins home and writes what is not yet written.
     ///
     /// Token requests under way may bring a new refresh token, so they are waited for, at most `within`.
-    pub async fn close(&self, within: Duration) {
+    pub async fn close(self: &Arc<Self>, within: Duration) {
         self.closing.send_replace(true);
         self.wake.notify_one();
         let rest = async {

@@ -238,7 +238,6 @@ impl Accounts {
 
     /// Finds the account that its owner names, with what rests for it at this moment.
     async fn account_of_owner(self: &Arc<Self>, name: &str) -> Result<Arc<Account>, String> {
-        self.store.look(name).await?;
         let account = self.account(name).map_err(|why| match why {
             NotAdmitted::Incomplete(why) => format!("account {}: {why}", Said::new(name)),
             _ => format!(
@@ -246,6 +245,7 @@ impl Accounts {
                 Said::new(name)
             ),
         })?;
+        self.look(&account).await?;
         self.unlock_by_store(&account, &mut account.state());
         Ok(account)
     }

@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::proof::Mark;
 use super::purpose::Purpose;
 use super::renew::Spurned;
-use super::store::Record;
+use super::store::{Lease, Record};
 use super::{clock, locked};
 use crate::config::{AccountSettings, GrantKind};
 use crate::oauth::{self, Grant, SignedIn};
@@ -49,6 +49,12 @@ pub(super) struct State {
     pub(super) refreshed_at: Option<u64>,
     /// How long before their end its servers refuse tokens, as far as they are known for that.
     pub(super) least_margin: Duration,
+    /// Counts the changes of the tokens, over all processes.
+    pub(super) serial: u64,
+    /// How often another process took something away that let logins in.
+    pub(super) overruled: u64,
+    /// The right to ask for tokens, kept while the newest ones are not yet in the store.
+    pub(super) lease: Option<Lease>,
     /// Who signed in for these tokens, where that is known.
     pub(super) signed_in: Option<SignedIn>,
     /// The application's secret, opened, and the ciphertext it came from.
@@ -103,6 +109,9 @@ impl Account {
                 refresh: None,
                 refreshed_at: None,
                 least_margin: MARGIN,
+                serial: 0,
+                overruled: 0,
+                lease: None,
                 signed_in: None,
                 client_secret: None,
                 loose: false,
@@ -161,6 +170,7 @@ impl State {
         if tokens.signed_in.is_some() {
             self.signed_in.clone_from(&tokens.signed_in);
         }
+        self.serial += 1;
         self.last_error = None;
         self.served = true;
         self.pace.succeeded();
@@ -168,7 +178,11 @@ impl State {
 
     /// Returns whether forgetting the account would lose something.
     pub(super) fn is_worth_keeping(&self) -> bool {
-        self.pace.is_used() || self.loose || self.flight.is_some() || self.claim.is_some()
+        self.pace.is_used()
+            || self.loose
+            || self.lease.is_some()
+            || self.flight.is_some()
+            || self.claim.is_some()
     }
 
     /// Drops all tokens from memory.
@@ -218,6 +232,7 @@ impl State {
             wraps: wraps.clone(),
             provider: self.purpose.provider.clone(),
             servers: self.purpose.servers.clone(),
+            serial: self.serial,
             refreshed_at: self.refreshed_at.filter(|_| self.refresh.is_some()),
             ..Record::default()
         };

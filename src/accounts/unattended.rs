@@ -171,7 +171,9 @@ impl State {
                 Said::new(&name)
             );
         }
+        self.serial = record.serial;
         if let Some((access, refresh)) = newer {
+            self.serial += 1;
             self.access = access.or(self.access.take());
             self.refresh = refresh.or(self.refresh.take());
         }

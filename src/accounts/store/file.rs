@@ -376,7 +376,7 @@ mod tests {
         store.put("u@example.org", some("one"));
         store.put("u@example.org", some("two"));
         assert!(store.is_behind());
-        store.flush().await.unwrap();
+        store.flush(drop).await.unwrap();
         assert!(!store.is_behind());
         drop(store);
         let store = open(&path).unwrap();
@@ -397,13 +397,13 @@ mod tests {
         let path = home.path().join("tokens.json");
         let store = Arc::new(open(&path).unwrap());
         store.put("u", some("one"));
-        store.flush().await.unwrap();
+        store.flush(drop).await.unwrap();
         fs::write(beside(&path, ".tmp"), "{\"version\":1,\"acc").unwrap();
         drop(store);
         let store = Arc::new(open(&path).unwrap());
         assert_eq!(store.record("u").unwrap().provider, "one");
         store.put("u", some("two"));
-        store.flush().await.unwrap();
+        store.flush(drop).await.unwrap();
         assert!(!beside(&path, ".tmp").exists());
     }
 
@@ -467,15 +467,21 @@ mod tests {
         let path = home.path().join("state/tokens.json");
         let store = Arc::new(open(&path).unwrap());
         store.put("u", some("one"));
-        store.flush().await.unwrap();
+        store.flush(drop).await.unwrap();
         // Not even root can make a file in a directory that is away.
         fs::rename(home.path().join("state"), home.path().join("away")).unwrap();
         store.put("u", some("two"));
-        assert!(store.flush().await.unwrap_err().contains("could not write"));
+        assert!(
+            store
+                .flush(drop)
+                .await
+                .unwrap_err()
+                .contains("could not write")
+        );
         assert!(store.is_behind());
         fs::rename(home.path().join("away"), home.path().join("state")).unwrap();
         assert!(fs::read_to_string(&path).unwrap().contains("one"));
-        store.flush().await.unwrap();
+        store.flush(drop).await.unwrap();
         assert!(fs::read_to_string(&path).unwrap().contains("two"));
     }
 

@@ -35,6 +35,18 @@ pub(in crate::accounts) struct Record {
     pub(in crate::accounts) predecessor: Option<Carried>,
 }
 
+impl Record {
+    /// Returns whether a refresh token rests in it.
+    pub(in crate::accounts) fn holds_refresh_token(&self) -> bool {
+        self.sealed.contains_key("refresh_token")
+    }
+
+    /// Returns whether tokens rest in it.
+    pub(in crate::accounts) fn holds_tokens(&self) -> bool {
+        self.holds_refresh_token() || self.sealed.contains_key("access_token")
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0

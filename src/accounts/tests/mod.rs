@@ -13,6 +13,7 @@ mod passwords;
 mod predecessor;
 mod reload;
 mod renewals;
+mod several;
 mod tokens;
 
 use std::collections::VecDeque;
