@@ -60,7 +60,11 @@ pub(super) mod pretended {
     impl Wall {
         /// Begins at a fixed time.
         pub(in crate::accounts) fn set() -> Self {
-            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+            Self::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+        }
+
+        /// Begins at a time.
+        pub(in crate::accounts) fn at(time: SystemTime) -> Self {
             SET.set(Some((time, Instant::now())));
             Self(())
         }
