@@ -13,7 +13,7 @@ use super::super::clock::pretended::Wall;
 use super::model::{Fate, Kind, Model};
 use super::*;
 
-const CASES: u32 = 60;
+const CASES: u32 = 50;
 
 /// Accounts with consent, and one without.
 const NAMES: [&str; 3] = ["code@example.org", "more@example.org", "app@example.org"];
@@ -74,7 +74,7 @@ fn fates() -> impl Strategy<Value = Fate> {
         2 => Just(Fate::Down),
         1 => Just(Fate::Denied),
         1 => (1..1_000_u64).prop_map(Fate::Throttled),
-        2 => (0..9_000_u64).prop_map(Fate::Lost),
+        4 => (0..9_000_u64).prop_map(Fate::Lost),
     ]
 }
 
@@ -92,10 +92,11 @@ fn events(kind: Kind) -> impl Strategy<Value = Event> {
     };
     let who = 0..NAMES.len();
     prop_oneof![
-        8 => (who.clone(), prop::bool::weighted(0.85)).prop_map(|(who, right)| Event::Login { who, right }),
+        10 => (who.clone(), prop::bool::weighted(0.85)).prop_map(|(who, right)| Event::Login { who, right }),
         2 => who.prop_map(|who| Event::Refuse { who }),
-        5 => fates().prop_map(Event::Fate),
+        6 => fates().prop_map(Event::Fate),
         4 => (0..40_u64).prop_map(Event::Pass),
+        3 => (5_000..40_000_u64).prop_map(Event::Pass),
         3 => (0..100_000_u64).prop_map(Event::Pass),
         1 => (0..1_200_000_u64).prop_map(Event::Pass),
         1 => Just(Event::Consent),
@@ -108,9 +109,9 @@ fn events(kind: Kind) -> impl Strategy<Value = Event> {
 
 fn cases() -> impl Strategy<Value = Case> {
     let kind = prop_oneof![Just(Kind::Lenient), Just(Kind::Strict)];
-    let life = prop_oneof![Just(10_u64), Just(90), Just(3_600)];
+    let life = prop_oneof![3 => Just(10_u64), 3 => Just(90), 2 => Just(3_600)];
     (kind, life).prop_flat_map(|(kind, life)| {
-        prop::collection::vec(events(kind), 1..30).prop_map(move |events| Case {
+        prop::collection::vec(events(kind), 5..60).prop_map(move |events| Case {
             kind,
             life,
             events,
@@ -308,15 +309,16 @@ fn play(case: &Case) -> Result<(), String> {
         process.accounts.close(Duration::from_secs(30)).await;
     });
     let mut offences = model.offences();
-    let (questions, lost) = model.counts();
-    let needless = questions - WITH_CONSENT;
+    let (questions, given, lost) = model.counts();
     match case.kind {
-        Kind::Lenient if needless > 0 => {
-            offences.push(format!("{needless} authorisations were lost"));
+        // An authorisation once given is never lost.
+        Kind::Lenient if questions > WITH_CONSENT => {
+            offences.push(format!("{questions} consents were asked for"));
         }
-        Kind::Strict if needless > lost => {
+        // A lost answer costs one consent at worst.
+        Kind::Strict if given > WITH_CONSENT + lost => {
             offences.push(format!(
-                "{needless} consents were asked for, but only {lost} answers lost"
+                "{given} consents were given, but only {lost} answers lost"
             ));
         }
         _ => {}

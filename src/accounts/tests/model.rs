@@ -68,8 +68,9 @@ struct Inner {
     /// Logins under way, and the last request, of each account.
     waiting: HashMap<String, usize>,
     last: HashMap<String, Instant>,
-    /// How many consents were asked for, and how many answers never came home.
+    /// How many consents were asked for, how many were given, and how many answers never came home.
     questions: usize,
+    given: usize,
     lost: usize,
     offences: Vec<String>,
 }
@@ -154,10 +155,10 @@ impl Model {
         locked(&self.inner).offences.clone()
     }
 
-    /// Returns how many consents were asked for, and how many answers never came home.
-    pub(super) fn counts(&self) -> (usize, usize) {
+    /// Returns how many consents were asked for, how many were given, and how many answers never came home.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
         let inner = locked(&self.inner);
-        (inner.questions, inner.lost)
+        (inner.questions, inner.given, inner.lost)
     }
 
     /// A request arrives.
@@ -222,6 +223,7 @@ impl Model {
             }
         }
         if matches!(grant, Grant::Code { .. }) {
+            inner.given += 1;
             let fresh = inner.next();
             inner
                 .honoured
