@@ -11,14 +11,8 @@ use super::super::contact::Contact;
 use super::super::{Reach, Record, aws_http, http};
 use super::{U, change, ends_leases, keeps_records, lends, lets_one_be_first, open, put};
 
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "../../../../tests/stores/servers.rs"]
-mod servers;
-#[path = "../../../../tests/stores/vault.rs"]
-mod vault;
-
-use servers::{Moto, is_here};
-use vault::FakeVault;
+use super::servers::{Moto, is_here};
+use super::vault::FakeVault;
 
 fn client(moto: &Moto) -> Client {
     let carrier = http::Carrier::new(&Reach::default()).unwrap();

@@ -8,11 +8,7 @@ use super::{
     U, change, comes_back, ends_leases, keeps_records, lends, lets_one_be_first, open, put, reached,
 };
 
-#[allow(dead_code, reason = "the tests of whole proxies use the rest")]
-#[path = "../../../../tests/stores/servers.rs"]
-mod servers;
-
-use servers::{Postgres, Redis, is_here};
+use super::servers::{Postgres, Redis, is_here};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_keeps_what_every_store_keeps() {

@@ -8,6 +8,12 @@ use std::sync::Arc;
 
 mod clouds;
 mod databases;
+#[allow(dead_code, reason = "the tests of whole proxies use the rest")]
+#[path = "../../../../tests/stores/servers.rs"]
+mod servers;
+#[allow(dead_code, reason = "the tests of whole proxies use the rest")]
+#[path = "../../../../tests/stores/vault.rs"]
+mod vault;
 
 const U: &str = "ünder_score%*@example.org";
 
