@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use emailproxy::accounts::Place;
 use emailproxy::commands::run::{Daemon, Launch};
 use emailproxy::config::Config;
 use tempfile::TempDir;
@@ -21,6 +22,7 @@ pub struct Plan {
     sections: String,
     external_auth: bool,
     drain: Duration,
+    store: Option<Place>,
 }
 
 impl Plan {
@@ -37,6 +39,7 @@ impl Plan {
             sections: String::new(),
             external_auth: false,
             drain: Duration::from_millis(500),
+            store: None,
         }
     }
 
@@ -112,6 +115,12 @@ impl Plan {
         self
     }
 
+    /// Keeps tokens at this place instead of a file beside the configuration.
+    pub fn stored_at(mut self, place: &str) -> Self {
+        self.store = Some(Place::parse(place).unwrap());
+        self
+    }
+
     /// Gives relayed sessions this long when the proxy stops.
     pub fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
@@ -138,9 +147,10 @@ impl Plan {
 
     fn launch(&self, path: &Path) -> Daemon {
         let config = Config::read(path).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
+        let file = self.dir.path().join("tokens.json").into();
         let launch = Launch {
             config,
-            store: self.dir.path().join("tokens.json").into(),
+            store: self.store.clone().unwrap_or(file),
             external_auth: self.external_auth,
             drain: self.drain,
         };

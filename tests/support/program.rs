@@ -31,6 +31,11 @@ pub(crate) struct Ended {
 impl Program {
     /// Starts it with these arguments, its control socket and state under `home`.
     pub(crate) fn start(home: &Path, arguments: &[&str]) -> Self {
+        Self::start_in(home, arguments, &[])
+    }
+
+    /// Starts it with these arguments and in this environment too.
+    pub(crate) fn start_in(home: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_emailproxy"));
         command
             .args(arguments)
@@ -49,7 +54,8 @@ impl Program {
         command
             .env_remove("STATE_DIRECTORY")
             .env_remove("JOURNAL_STREAM")
-            .env("HOME", home);
+            .env("HOME", home)
+            .envs(environment.iter().copied());
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
