@@ -191,7 +191,8 @@ impl Accounts {
     pub(super) fn shelve(&self, account: &Account, state: &mut State) {
         let user = Said::new(&account.name);
         self.wrap_by_store(account, state);
-        match state.to_record(&account.name) {
+        let before = self.store.record(&account.name);
+        match state.to_record(&account.name, before.as_ref()) {
             Some(Ok(record)) => {
                 self.store.put(&account.name, record);
                 state.loose = false;

@@ -224,7 +224,13 @@ impl State {
     }
 
     /// Seals what is held; nothing while no key is at hand.
-    pub(super) fn to_record(&self, name: &str) -> Option<Result<Record, &'static str>> {
+    ///
+    /// What did not change since `before` keeps its bytes, so that a store can tell what is new.
+    pub(super) fn to_record(
+        &self,
+        name: &str,
+        before: Option<&Record>,
+    ) -> Option<Result<Record, &'static str>> {
         let Lock::Open { key, wraps } = &self.lock else {
             return None;
         };
@@ -237,7 +243,16 @@ impl State {
             ..Record::default()
         };
         let mut put = |field: &str, plain: &[u8]| -> Result<(), &'static str> {
-            let sealed = key.seal(name, field, plain)?;
+            let same = before
+                .and_then(|before| before.sealed.get(field))
+                .filter(|sealed| {
+                    let opened = key.open(name, field, sealed);
+                    opened.is_some_and(|opened| opened.reveal() == plain)
+                });
+            let sealed = match same {
+                Some(sealed) => sealed.clone(),
+                None => key.seal(name, field, plain)?,
+            };
             record.sealed.insert(field.to_owned(), sealed);
             Ok(())
         };

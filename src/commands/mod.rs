@@ -73,8 +73,9 @@ struct RunArgs {
     #[command(flatten)]
     config: Where,
 
-    /// Where tokens are kept; by default emailproxy.tokens.json in the directory of `STATE_DIRECTORY` or beside the configuration file. A
-    /// cache file of email-oauth2-proxy is taken over and kept with the ending .bak
+    /// Where tokens are kept: a file, redis[s]://..., postgres://..., aws:... or vault:https://... (docs/FLEET.md). By default
+    /// what the file says as `cache_store`, else emailproxy.tokens.json in the directory of `STATE_DIRECTORY` or beside the
+    /// configuration file. A cache file of email-oauth2-proxy is taken over and kept with the ending .bak
     #[arg(long, value_name = "PLACE")]
     cache_store: Option<String>,
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::servers::{Redis, is_here};
 use super::support::provider::Provider;
 use super::{PASSWORD, Server, authorise, log_in, name, plan};
 
@@ -85,4 +86,45 @@ async fn a_proxy_starts_while_its_store_is_away() {
         tokio::time::timeout(SOON, again).await.unwrap();
         assert_eq!(server.records(), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_redis_that_comes_back_with_an_old_copy_is_brought_up_to_date() {
+    let test = "a_redis_that_comes_back_with_an_old_copy_is_brought_up_to_date";
+    if !is_here(test, "redis-server") {
+        return;
+    }
+    let redis = Redis::start();
+    let provider = Provider::start().await;
+    let start = || plan(&provider, 1).stored_at(&redis.url()).start();
+    let (one, two) = (start(), start());
+    provider.world.turn(|knobs| knobs.lifetime = Some(1));
+    authorise(&one, &name(0)).await;
+    for hash in ["revisions", "records"] {
+        let copied = redis.ask(&format!("COPY emailproxy:{hash} old:{hash}"));
+        assert_eq!(copied.unwrap(), ":1");
+    }
+    // The refresh token in the copy is spent.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let said = log_in(one.at("IMAP-0"), &name(0), PASSWORD).await.1;
+    assert!(said.starts_with("OK"), "{said}");
+    let revision = format!("HGET emailproxy:revisions {}", name(0));
+    let newest: u64 = number(&redis, &revision);
+    for hash in ["revisions", "records"] {
+        redis
+            .ask(&format!("RENAME old:{hash} emailproxy:{hash}"))
+            .unwrap();
+    }
+    assert!(number(&redis, &revision) < newest);
+    while number(&redis, &revision) <= newest {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let said = log_in(two.at("IMAP-0"), &name(0), PASSWORD).await.1;
+    assert!(said.starts_with("OK"), "{said}");
+    assert_eq!(provider.world.register.count("authorization_code"), 1);
+}
+
+/// Asks Redis for a number.
+fn number(redis: &Redis, question: &str) -> u64 {
+    redis.ask(question).unwrap().parse().unwrap()
 }

@@ -2,7 +2,7 @@
 //!
 //! The unit tests of the stores include this file too.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -161,17 +161,19 @@ impl Redis {
         self.running = None;
     }
 
-    /// Says one line and returns the first of the answer.
+    /// Says one line and returns the answer, where that is one line long.
     pub(crate) fn ask(&self, line: &str) -> Option<String> {
-        let mut talk = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let talk = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         talk.set_read_timeout(Some(PATIENCE)).ok()?;
-        talk.write_all(format!("{line}\r\n").as_bytes()).ok()?;
-        let mut said = Vec::new();
-        let mut byte = [0];
-        while talk.read(&mut byte).ok()? == 1 && byte != *b"\r" {
-            said.push(byte[0]);
+        (&talk).write_all(format!("{line}\r\n").as_bytes()).ok()?;
+        let mut answer = BufReader::new(&talk).lines();
+        let first = answer.next()?.ok()?;
+        // A text's length comes before it.
+        if first.starts_with('$') {
+            answer.next()?.ok()
+        } else {
+            Some(first)
         }
-        String::from_utf8(said).ok()
     }
 
     pub(crate) fn url(&self) -> String {

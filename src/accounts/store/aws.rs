@@ -312,6 +312,7 @@ fn lasting(record: &Record) -> Record {
     lasting.sealed.remove("access_token");
     lasting.servers.clear();
     lasting.serial = 0;
+    lasting.refreshed_at = None;
     lasting
 }
 

@@ -225,7 +225,7 @@ impl Store {
     /// Takes over what the store says of an account; returns whether that changed what is in memory.
     ///
     /// What waits here to be written stays; it will meet the other's record when it is written. A record that the store
-    /// has lost (a Redis that comes back empty) is written again.
+    /// has lost (a Redis that comes back empty, or with an older copy: revisions only grow) is written again.
     pub(super) fn learn(&self, account: &str, kept: Option<Kept>) -> bool {
         let mut entries = locked(&self.entries);
         match (entries.get_mut(account), kept) {
@@ -236,6 +236,11 @@ impl Store {
             }
             (Some(known), Some(kept)) => {
                 if kept.revision == known.revision || known.changes != known.written {
+                    return false;
+                }
+                if kept.revision < known.revision {
+                    known.revision = kept.revision;
+                    known.changes += 1;
                     return false;
                 }
                 let changed = known.record != kept.record;
@@ -351,6 +356,11 @@ impl Store {
                 // The store lost it: ours is what there is.
                 Swapped::Conflict(None) => {
                     known.revision = 0;
+                    again = true;
+                }
+                // The store came back with an older copy: ours is newer.
+                Swapped::Conflict(Some(theirs)) if theirs.revision < known.revision => {
+                    known.revision = theirs.revision;
                     again = true;
                 }
                 Swapped::Conflict(Some(theirs)) => conflicts.push(Conflict {

@@ -73,6 +73,23 @@ async fn a_login_that_hangs_up_does_not_cut_off_its_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_did_not_change_rests_as_the_same_bytes() {
+    let house = authorised("r1", 60).await;
+    let sealed = |house: &House, field: &str| {
+        let text = std::fs::read_to_string(house.home.path().join("tokens.json")).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        value["accounts"]["code@example.org"]["sealed"][field].clone()
+    };
+    let before = ["access_token", "refresh_token"].map(|field| sealed(&house, field));
+    tokio::time::advance(Duration::from_secs(50)).await;
+    house.fake.grants("two", 3_600, None);
+    house.log_in("code@example.org", "pw").await.unwrap();
+    let after = ["access_token", "refresh_token"].map(|field| sealed(&house, field));
+    assert!(before[0].is_string() && before[0] != after[0]);
+    assert!(before[1].is_string() && before[1] == after[1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rotated_refresh_token_is_on_disk_before_it_is_used() {
     let house = authorised("r1", 60).await;
     tokio::time::advance(Duration::from_secs(50)).await;
