@@ -45,6 +45,7 @@ mod identity;
 mod idle;
 mod invitation;
 mod keys;
+mod lend;
 mod lock;
 mod login;
 mod pace;

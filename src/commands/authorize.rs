@@ -72,7 +72,7 @@ async fn through(mut proxy: Conversation, account: &str) -> anyhow::Result<ExitC
                         complain(&text);
                         return Ok(ExitCode::FAILURE);
                     }
-                    Tell::Line { .. } | Tell::Status { .. } | Tell::Passwords { .. } => {}
+                    Tell::Line { .. } | Tell::Status { .. } | Tell::Passwords { .. } | Tell::Token { .. } => {}
                 }
             }
             Some(line) = typed.recv() => match (&doubt, read_yes_or_no(&line)) {

@@ -20,6 +20,7 @@ pub mod register;
 pub mod run;
 pub mod show_config;
 mod status;
+mod token;
 
 /// The program's command line.
 #[derive(Debug, Parser)]
@@ -51,6 +52,8 @@ enum Command {
     Authorize(AuthorizeArgs),
     /// Set, list and remove the passwords with which mail programs log in here
     Password(password::PasswordArgs),
+    /// Print a fresh access token for a program that logs in at the provider itself
+    Token(token::TokenArgs),
     /// Show the running proxy's last log lines
     Logs(LogsArgs),
     /// Show the running proxy's services and accounts
@@ -157,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Register(args) => register::run(&args),
         Command::Authorize(args) => authorize::authorize(&args),
         Command::Password(args) => password::password(&args),
+        Command::Token(args) => token::token(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Status(args) => status::status(&args),
         Command::Config(args) => show_config::run(&args),

@@ -259,7 +259,7 @@ fn read_new(args: &PasswordArgs) -> anyhow::Result<Secret<String>> {
 }
 
 /// Reads one line of standard input.
-fn read_line(what: &str) -> anyhow::Result<Secret<String>> {
+pub(super) fn read_line(what: &str) -> anyhow::Result<Secret<String>> {
     let mut line = Zeroizing::new(String::with_capacity(4_096));
     let stdin = std::io::stdin().lock();
     // The rest stays where it is, for the next line.

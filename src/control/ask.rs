@@ -48,7 +48,8 @@ impl Conversation {
 
     /// Hears the next answer; `None` when the proxy has nothing more to say.
     pub async fn hear(&mut self) -> io::Result<Option<Tell>> {
-        let mut line = Vec::new();
+        // It may hold a token.
+        let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
         let mut limited = (&mut self.hears).take(MAX_LINE as u64);
         if limited.read_until(b'\n', &mut line).await? == 0 {
             return Ok(None);

@@ -12,12 +12,14 @@ use crate::accounts::{AccountState, Accounts, LocalPassword, NewPassword};
 
 mod ask;
 mod authorize;
+mod lend;
 mod place;
 mod recent;
 mod serve;
 mod spoken;
 
 pub use ask::Conversation;
+pub use lend::{Use, lend};
 pub use place::candidates;
 pub use recent::Recent;
 pub use serve::{Office, listen, serve};
@@ -58,6 +60,15 @@ pub enum Ask {
         account: String,
         /// What is to be done.
         wish: Wish,
+    },
+    /// Lend a token.
+    Token {
+        /// The account.
+        account: String,
+        /// Its mail password, where it is locked.
+        password: Option<Spoken>,
+        /// What the token is for.
+        wanted: Use,
     },
 }
 
@@ -129,6 +140,15 @@ pub enum Tell {
     Confirm {
         /// Who signed in.
         signed_in: String,
+    },
+    /// A token.
+    Token {
+        /// The user name to log in with.
+        user: String,
+        /// The token.
+        token: Spoken,
+        /// How many seconds it is still good, where that is known.
+        expires_in: Option<u64>,
     },
     /// The local passwords of an account.
     Passwords {

@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
 use super::place::own_user;
-use super::{Ask, MAX_LINE, Recent, ServiceState, Tell, candidates, grant};
+use super::{Ask, MAX_LINE, Recent, ServiceState, Tell, candidates, grant, lend};
 use crate::accounts::Accounts;
 
 /// How long an asking side may take to say what it wants, and to take an answer.
@@ -164,6 +164,15 @@ impl Answering {
                 let told = grant(&office.accounts, &account, wish).await;
                 self.tell(&told).await
             }
+            Some(Ask::Token {
+                account,
+                password,
+                wanted,
+            }) => {
+                let password = password.map(|spoken| spoken.password());
+                let told = lend(&office.accounts, &account, password.as_ref(), wanted).await;
+                self.tell(&told).await
+            }
             Some(Ask::Paste { .. } | Ask::Confirm { .. }) => {
                 self.tell(&Tell::Failed {
                     text: "nothing was asked that this could answer".into(),
@@ -214,7 +223,9 @@ impl Answering {
 
     /// Tells something.
     pub(super) async fn tell(&mut self, tell: &Tell) -> io::Result<()> {
-        let mut line = serde_json::to_vec(tell)?;
+        // It may hold a token. With room for all of it no copy of a part is left behind.
+        let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+        serde_json::to_writer(&mut *line, tell)?;
         line.push(b'\n');
         timeout(ASK_TIME, self.speaks.write_all(&line))
             .await

@@ -6,19 +6,30 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::secret::{Password, Secret};
 
-/// A password that a person typed for the running proxy.
+/// A password that a person typed for the running proxy, or a token that it lends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spoken(Secret<String>);
 
 impl Spoken {
-    /// Takes a password to be sent.
-    pub fn new(password: Secret<String>) -> Self {
-        Self(password)
+    /// Takes a secret to be sent.
+    pub fn new(secret: Secret<String>) -> Self {
+        Self(secret)
+    }
+
+    /// Returns it for the one place that shows it to whoever asked.
+    pub fn reveal(&self) -> &str {
+        self.0.reveal()
     }
 
     /// Returns it as a mail program would send it.
     pub fn password(&self) -> Password {
         Secret::new(self.0.reveal().as_bytes().to_vec())
+    }
+}
+
+impl From<&str> for Spoken {
+    fn from(secret: &str) -> Self {
+        Self(Secret::from(secret))
     }
 }
 

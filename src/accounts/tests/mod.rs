@@ -10,6 +10,7 @@ mod first;
 mod interleavings;
 mod keys;
 mod model;
+mod lend;
 mod named;
 mod passwords;
 mod predecessor;
