@@ -58,6 +58,10 @@ fn present(what: &str) -> bool {
         "php-imap" => {
             runs(Command::new("php").args(["-r", "exit(function_exists('imap_open') ? 0 : 1);"]))
         }
+        "sasl-xoauth2" => std::fs::read_dir("/usr/lib").is_ok_and(|folders| {
+            let mut folders = folders.flatten();
+            folders.any(|folder| folder.path().join("sasl2/libkdexoauth2.so").exists())
+        }),
         "PHPMailer" => Path::new(PHPMAILER).exists(),
         program => find(program).is_some(),
     }

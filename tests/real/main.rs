@@ -32,6 +32,7 @@ mod proxy;
 mod stage;
 
 mod applications;
+mod broker;
 mod command_line;
 mod consent;
 mod grants;

@@ -213,7 +213,8 @@ impl Proxy {
     }
 }
 
-fn configuration(stage: &Stage) -> PathBuf {
+/// Returns the configuration's path.
+pub(crate) fn configuration(stage: &Stage) -> PathBuf {
     stage.folder().join("emailproxy.ini")
 }
 
