@@ -61,11 +61,14 @@ impl Accounts {
     }
 
     async fn find_loan(self: &Arc<Self>, user: &str) -> Result<Admitted, Refusal> {
-        self.store
-            .look(user)
-            .await
-            .map_err(Refusal::Misconfigured)?;
         let account = self.account(user).map_err(Refusal::NotAdmitted)?;
+        if let Err(why) = self.look(&account).await {
+            // What is in memory is as good as it was.
+            tracing::warn!(
+                "{why}; lending what is known of account {}",
+                Said::new(user)
+            );
+        }
         for _ in 0..LOOKS {
             match self.next_of_loan(&account)? {
                 Next::Ready(admitted) => return Ok(admitted),
