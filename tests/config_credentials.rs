@@ -204,6 +204,9 @@ fn a_machines_identity_needs_no_application_and_may_be_anywhere() {
         account(&folder, &elsewhere).token_url,
         "http://10.0.0.7:8080/token"
     );
+    // What others lend is nothing that a password has to open.
+    let lent = text("oauth2_scope = s\nclient_secret_encrypted = gAAAAA\n");
+    assert_eq!(account(&folder, &lent).cached.client_secret_encrypted, None);
     for (more, words) in [
         ("", "oauth2_scope"),
         (

@@ -339,6 +339,31 @@ async fn a_service_account_asks_in_each_users_name() {
 }
 
 #[tokio::test]
+async fn a_service_accounts_token_is_used_for_one_name_only() {
+    let (provider, files) = (Provider::start().await, Files::new());
+    provider.world.register.trust.believe(SERVICE, &SIGNER);
+    files.service_key(&SIGNER);
+    let section = format!(
+        "[{USER}]\ntoken_url = {}\noauth2_flow = service_account\noauth2_scope = s\nclient_id = file\n\
+         client_secret = {}\nsign_in_as = stranger@example.com\n",
+        provider.token_url(),
+        files.path("key.json").display()
+    );
+    let proxy = Plan::for_provider(&provider).section(&section).start();
+    let (_, said) = log_in(&proxy, USER, PASSWORD).await;
+    assert!(
+        said.starts_with("NO"),
+        "a stranger's token opened the mailbox: {said}"
+    );
+    let text = std::fs::read_to_string(&proxy.path).unwrap();
+    let text = text.replace("sign_in_as = stranger@example.com\n", "");
+    std::fs::write(&proxy.path, text).unwrap();
+    let proxy = proxy.restart().await;
+    succeeds(&proxy).await;
+    assert_eq!(provider.world.register.count(JWT_BEARER), 2);
+}
+
+#[tokio::test]
 async fn a_machine_in_azure_needs_no_secret() {
     let provider = Provider::start().await;
     let section = format!(

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use crate::config::{AccountSettings, Upstream};
+use crate::config::{AccountSettings, GrantKind, Upstream};
 
 /// What tokens are for: they go nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,10 @@ impl Purpose {
         // Only where they are said, so that what rests in older stores stays good.
         if let Some(issuer) = &settings.issuer {
             provider.extend([Some("issuer"), Some(issuer.as_str())]);
+        }
+        // Where a person signs in, it is seen who did; here it is chosen.
+        if let (GrantKind::ServiceAccount, Some(name)) = (settings.grant, &settings.sign_in_as) {
+            provider.extend([Some("sign_in_as"), Some(name.as_str())]);
         }
         Self {
             provider: digest(&provider),

@@ -245,8 +245,12 @@ impl<'a> Chain<'a> {
         let assertion_file = self.find("client_assertion_file");
         // An assertion is the stronger proof, and nobody names one without meaning it: no secret counts beside it, and
         // none has to be opened.
-        let asserted = (assertion_file.is_some() || certificate.is_some())
-            && grant != GrantKind::ServiceAccount;
+        let asserted = match grant {
+            GrantKind::ServiceAccount => false,
+            // Nothing proves a machine but that it is the one that asks.
+            GrantKind::ManagedIdentity => true,
+            _ => assertion_file.is_some() || certificate.is_some(),
+        };
         let client_secret = self.find("client_secret").filter(|_| !asserted);
         let client_secret = client_secret.map(|found| match self.key_file(grant, config) {
             Some(file) => Secret::new(file.display().to_string()),

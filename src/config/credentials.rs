@@ -32,7 +32,10 @@ fn half_pair(chain: &Chain<'_>) -> Vec<(usize, String)> {
 /// What an account says itself and that has no effect, because it says something better too. What others lend is put
 /// aside on purpose.
 fn idle(chain: &Chain<'_>) -> Vec<(usize, String)> {
-    if grant(chain) == Some(GrantKind::ServiceAccount) {
+    if matches!(
+        grant(chain),
+        Some(GrantKind::ServiceAccount | GrantKind::ManagedIdentity)
+    ) {
         return Vec::new();
     }
     let has = |key| chain.find(key).is_some();

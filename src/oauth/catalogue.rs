@@ -30,8 +30,11 @@ pub(super) fn entra_advice(code: u32) -> Option<&'static str> {
         50011 => {
             "register exactly this `redirect_uri` at the application (platform: mobile and desktop)"
         }
+        700211 | 700212 | 700213 | 700229 => {
+            "check issuer, subject and audience of the application's federated credential against the token in `client_assertion_file`"
+        }
         7000218 => {
-            "add `client_secret`, or set `Allow public client flows` to Yes in the app registration"
+            "add `client_secret` or a certificate, or set `Allow public client flows` to Yes in the app registration"
         }
         700025 => "remove `client_secret`: the application is registered as a public client",
         65001 => {

@@ -30,7 +30,8 @@ impl RsaKey {
         })?;
         let no_rsa = "the private key is no RSA key of at least 2048 bits, which is what signs here; keys on elliptic \
                       curves are not accepted";
-        let (pair, encoding) = match &key {
+        let key = Secret::new(key);
+        let (pair, encoding) = match key.reveal() {
             PrivateKeyDer::Pkcs1(der) => (
                 RsaKeyPair::from_der(der.secret_pkcs1_der()),
                 Ok(EncodingKey::from_rsa_der(der.secret_pkcs1_der())),
@@ -38,10 +39,11 @@ impl RsaKey {
             PrivateKeyDer::Pkcs8(der) => {
                 let der = der.secret_pkcs8_der();
                 // The signing library takes this form as PEM only, and as the first block of it.
-                let alone = Secret::new(format!(
-                    "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-                    BASE64_STANDARD.encode(der)
-                ));
+                let mut alone = String::with_capacity(der.len() * 2);
+                alone.push_str("-----BEGIN PRIVATE KEY-----\n");
+                BASE64_STANDARD.encode_string(der, &mut alone);
+                alone.push_str("\n-----END PRIVATE KEY-----\n");
+                let alone = Secret::new(alone);
                 (
                     RsaKeyPair::from_pkcs8(der),
                     EncodingKey::from_rsa_pem(alone.reveal().as_bytes()),

@@ -94,7 +94,7 @@ async fn key(account: &AccountSettings, secret: Option<&Secret<String>>) -> Resu
 
 /// Reads a key as Google's console hands it out. What it says is never repeated.
 fn parse(json: &[u8]) -> Result<Key, String> {
-    let object: Map<String, Value> = serde_json::from_slice(json).map_err(|error| {
+    let mut object: Map<String, Value> = serde_json::from_slice(json).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         format!("it is not a JSON object as Google's console hands it out (line {line}, column {column})")
     })?;
@@ -119,15 +119,21 @@ fn parse(json: &[u8]) -> Result<Key, String> {
         "" => Err(format!("it has no {key}")),
         value => Ok(value.to_owned()),
     };
-    let pem = Secret::new(needed("private_key")?);
+    let email = needed("client_email")?;
+    let id = Some(text("private_key_id").to_owned()).filter(|id| !id.is_empty());
+    let token_uri = match text("token_uri") {
+        "" => "https://oauth2.googleapis.com/token".to_owned(),
+        uri => uri.to_owned(),
+    };
+    let pem = match object.remove("private_key") {
+        Some(Value::String(pem)) if !pem.is_empty() => Secret::new(pem),
+        _ => return Err("it has no private_key".to_owned()),
+    };
     let key = RsaKey::from_pem(pem.reveal().as_bytes());
     Ok(Key {
         rsa: key.map_err(|why| format!("its private_key: {why}"))?,
-        id: Some(text("private_key_id").to_owned()).filter(|id| !id.is_empty()),
-        email: needed("client_email")?,
-        token_uri: match text("token_uri") {
-            "" => "https://oauth2.googleapis.com/token".to_owned(),
-            uri => uri.to_owned(),
-        },
+        id,
+        email,
+        token_uri,
     })
 }
