@@ -39,6 +39,66 @@ pub(crate) async fn consent(sign_in: &str, user: &str) -> Url {
     panic!("the sign-in never ended");
 }
 
+/// Visits the address where a device code is approved, as `user`, and returns the last page.
+pub(crate) async fn approve(address: &str, user: &str) -> String {
+    let mut browser = Browser::default();
+    let mut at = Url::parse(address).unwrap();
+    let mut form: Option<Vec<(String, String)>> = None;
+    for _ in 0..20 {
+        let fields = form.take();
+        let fields: Option<Vec<(&str, &str)>> = fields.as_ref().map(|fields| {
+            fields
+                .iter()
+                .map(|(k, v)| (k.as_str(), v.as_str()))
+                .collect()
+        });
+        let answer = browser.open(&at, fields.as_deref()).await;
+        if answer.status().is_redirection() {
+            let location = answer.headers().get(LOCATION).unwrap().to_str().unwrap();
+            at = at.join(location).unwrap();
+            continue;
+        }
+        let page = answer.text().await.unwrap();
+        let own = |fields: &[(&str, &str)]| {
+            let fields = fields.iter();
+            Some(
+                fields
+                    .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                    .collect(),
+            )
+        };
+        form = if page.contains(r#"name="prompt" value="login""#) {
+            own(&[("prompt", "login"), ("login", user), ("password", "x")])
+        } else if page.contains(r#"name="prompt" value="consent""#) {
+            own(&[("prompt", "consent")])
+        } else if page.contains(r#"name="xsrf""#) {
+            at = at.join(attribute(&page, "action").unwrap()).unwrap();
+            Some(hidden(&page))
+        } else {
+            return page;
+        };
+    }
+    panic!("the approval never ended");
+}
+
+/// Returns the hidden fields of a page's form.
+fn hidden(page: &str) -> Vec<(String, String)> {
+    let inputs = page.split("<input").skip(1);
+    inputs
+        .filter_map(|input| {
+            let input = input.split_once('>')?.0;
+            let name = attribute(input, "name")?.to_owned();
+            Some((name, attribute(input, "value")?.to_owned()))
+        })
+        .collect()
+}
+
+/// Returns the first attribute of that name.
+fn attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let rest = text.split_once(&format!("{name}=\""))?.1;
+    Some(rest.split_once('"')?.0)
+}
+
 /// Visits the sign-in address, consents, goes where the browser is sent, and returns the page shown there.
 pub(crate) async fn consent_and_return(sign_in: &str, user: &str) -> String {
     let back = consent(sign_in, user).await;

@@ -155,6 +155,37 @@ impl Oidc {
         )
     }
 
+    /// Returns the issuer.
+    pub(crate) fn issuer(&self) -> String {
+        format!("http://localhost:{}", self.port)
+    }
+
+    /// Returns the settings of an account of which nothing is known but the issuer and a program; the browser comes back
+    /// to `callback` on loopback.
+    pub(crate) fn person_by_issuer(&self, user: &str, callback: u16) -> String {
+        format!(
+            "[{user}]\n\
+             issuer = {}\n\
+             oauth2_scope = openid offline_access mail.imap mail.pop mail.smtp\n\
+             redirect_uri = http://localhost:{callback}\n\
+             client_id = mail-program\n\
+             client_secret = program+secret/with=odd&signs%20\n\n",
+            self.issuer()
+        )
+    }
+
+    /// Returns the settings of an account whose owner approves a device code; nothing else is known but the issuer.
+    pub(crate) fn device(&self, user: &str) -> String {
+        format!(
+            "[{user}]\n\
+             issuer = {}\n\
+             oauth2_scope = openid offline_access mail.imap mail.pop mail.smtp\n\
+             oauth2_flow = device\n\
+             client_id = device-program\n\n",
+            self.issuer()
+        )
+    }
+
     /// Returns the settings of an account whose owner's password at the provider is handed in.
     pub(crate) fn password_program(&self, user: &str) -> String {
         format!(

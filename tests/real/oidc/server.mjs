@@ -84,6 +84,15 @@ const postClients = settings.basicOnly ? [] : [
     token_endpoint_auth_method: 'client_secret_post',
   },
   {
+    client_id: 'device-program',
+    application_type: 'native',
+    grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+    response_types: [],
+    redirect_uris: [],
+    scope: personScopes.join(' '),
+    token_endpoint_auth_method: 'none',
+  },
+  {
     ...alone,
     client_id: 'password-program',
     client_secret: 'password-program-secret',
@@ -120,6 +129,7 @@ const provider = new Provider(`http://localhost:${port}`, {
   features: {
     devInteractions: { enabled: true },
     clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
     introspection: { enabled: true },
     revocation: { enabled: true },
   },
@@ -158,7 +168,7 @@ provider.use(async (ctx, next) => {
       description: ctx.body?.error_description ?? null,
       // What nobody may see again.
       secrets: [ctx.body?.access_token, ctx.body?.refresh_token, sent.code, sent.code_verifier, sent.client_secret,
-        sent.client_assertion, sent.password]
+        sent.client_assertion, sent.password, sent.device_code]
         .filter(Boolean),
     });
   }
