@@ -196,6 +196,7 @@ impl Accounts {
             Some(Ok(record)) => {
                 self.store.put(&account.name, record);
                 state.loose = false;
+                state.unwritten = true;
             }
             Some(Err(why)) => {
                 state.loose = true;
@@ -223,6 +224,9 @@ impl Accounts {
                 "{why}; the tokens of account {user} are kept in memory and written as soon as it works"
             );
             self.tend();
+        }
+        if let Some(account) = self.known(name) {
+            account.state().unwritten = false;
         }
         written.is_ok()
     }

@@ -134,6 +134,10 @@ impl Accounts {
             return Ok(Next::Settle);
         }
         if let Some(token) = state.fresh() {
+            // What came with it must rest before it is used: a token request may have ended this moment.
+            if state.unwritten {
+                return Ok(Next::Settle);
+            }
             return Ok(Next::Ready(admitted(account, state, token)));
         }
         let allowed = world

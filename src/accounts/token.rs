@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) client_secret: Option<(String, Secret<String>)>,
     /// Whether tokens are held that rest nowhere yet, because no password has come to seal them.
     pub(super) loose: bool,
+    /// Whether something was put on the shelf that nobody has tried to write yet.
+    pub(super) unwritten: bool,
     /// The request in flight.
     pub(super) flight: Option<watch::Receiver<Option<Landed>>>,
     /// What went wrong last, if nothing has gone right since.
@@ -115,6 +117,7 @@ impl Account {
                 signed_in: None,
                 client_secret: None,
                 loose: false,
+                unwritten: false,
                 flight: None,
                 last_error: None,
                 served: false,

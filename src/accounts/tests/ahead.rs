@@ -156,13 +156,12 @@ async fn a_provider_that_wants_to_be_left_in_peace_is() {
 #[tokio::test(start_paused = true)]
 async fn what_is_due_all_at_once_is_spread_and_logins_go_first() {
     let people = 160;
-    let sections: String = (0..people)
-        .map(|n| {
-            format!(
-                "[u{n}@example.org]\ntoken_url = https://idp.example/token\noauth2_flow = client_credentials\noauth2_scope = mail\nclient_id = app\nclient_secret = s\n"
-            )
-        })
-        .collect();
+    let mut sections = String::new();
+    for n in 0..people {
+        sections.push_str(&format!(
+            "[u{n}@example.org]\ntoken_url = https://idp.example/token\noauth2_flow = client_credentials\noauth2_scope = mail\nclient_id = app\nclient_secret = s\n"
+        ));
+    }
     let house = House::with("", &sections);
     for n in 0..people {
         house.fake.grants("one", 3_600, None);

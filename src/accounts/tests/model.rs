@@ -137,7 +137,7 @@ impl Model {
             None => format!("{account} got {token}, which nobody gave out"),
             Some((owner, _)) if owner != account => format!("{account} got {token} of {owner}"),
             Some((_, end)) if *end <= inner.now() => {
-                let over = inner.now() - *end;
+                let over = inner.now().saturating_sub(*end);
                 format!("{account} got {token}, which ended {over:?} ago")
             }
             Some(_) => return,

@@ -115,6 +115,26 @@ async fn a_rotated_refresh_token_is_on_disk_before_it_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_comes_while_a_rotation_is_written_waits_for_the_disk() {
+    let house = authorised("r1", 60).await;
+    tokio::time::advance(Duration::from_secs(50)).await;
+    house.fake.grants("two", 3_600, Some("r2"));
+    let before = house.on_disk();
+    let account = house.accounts.known("code@example.org").unwrap();
+    let first = house.wait("code@example.org", "pw");
+    let held = || {
+        let state = account.state();
+        state.fresh().is_some_and(|token| token.reveal() == "two")
+    };
+    while !held() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.log_in("code@example.org", "pw").await.unwrap(), "two");
+    assert_ne!(house.on_disk(), before);
+    assert_eq!(first.await.unwrap().unwrap(), "two");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failing_disk_fails_no_login_and_loses_no_token() {
     let house = authorised("r1", 60).await;
     let path = house.home.path().join("tokens.json");

@@ -135,10 +135,9 @@ fn gives(sign: Sign) -> Option<Does> {
             says("HTTP/1.1 400 No\r\nContent-Length: 500\r\n\r\n{\"error\":\"invalid_grant\"}")
         }
         Sign::NotHttp => says("220 mail.example ESMTP\r\n"),
-        Sign::Dropped => Some(Does::Drops),
+        // The second is asked by https, which it does not speak.
+        Sign::Dropped | Sign::NoTls => Some(Does::Drops),
         Sign::Silent => Some(Does::Stalls(Vec::new())),
-        // An endpoint that speaks no TLS is asked by https.
-        Sign::NoTls => Some(Does::Drops),
         Sign::NoName | Sign::NoConnection => None,
     }
 }
