@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use program::{Ended, Program};
 use support::client::Client;
-use support::daemon::Plan;
+use support::daemon::{Plan, free_port, visit};
 use support::provider::Provider;
 
 #[path = "support/program.rs"]
@@ -185,4 +185,121 @@ async fn without_a_running_proxy_the_command_opens_the_store_itself() {
         "{}",
         unknown.printed
     );
+}
+
+/// Signs the user in while a login waits, and returns the login's word.
+async fn signed_in(proxy: &mut Program, at: SocketAddr, password: &str) -> String {
+    let login = imap(at, password);
+    let person = async {
+        let words = format!("Please visit the following URL to authenticate account {USER}: ");
+        let url = proxy.says(&words).await;
+        visit(&url).await
+    };
+    tokio::join!(login, person).0
+}
+
+#[tokio::test]
+async fn with_a_store_key_everything_goes_on_from_the_start() {
+    let provider = Provider::start().await;
+    provider.world.turn(|knobs| knobs.lifetime = Some(3));
+    let plan = Plan::for_provider(&provider)
+        .person(&provider, USER, free_port())
+        .option("store_key = file:store.key");
+    let (_plan, home, file) = written(plan);
+    let run = ["run", "--debug", "--config-file", &file];
+    let mut proxy = Program::start(&home, &run);
+    let at = proxy.listens("IMAP").await;
+    proxy.says("made a new store key").await;
+    let key = home.join("store.key");
+    let mode = fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(signed_in(&mut proxy, at, "first").await.starts_with("OK"));
+    stopped(proxy).await;
+
+    // Nobody logs in, and the token is renewed all the same.
+    let before = provider.world.register.count("refresh_token");
+    let mut proxy = Program::start(&home, &run);
+    let at = proxy.listens("IMAP").await;
+    proxy.says("the store key opened 1 accounts").await;
+    proxy.says("obtained a token for account").await;
+    assert_eq!(provider.world.register.count("refresh_token"), before + 1);
+    let status = Program::done(&home, &["status", "--config-file", &file], "").await;
+    for words in [
+        "authorised",
+        "1 local password",
+        "from the start, by the store key",
+    ] {
+        assert!(
+            status.printed.contains(words),
+            "{words}: {}",
+            status.printed
+        );
+    }
+    // A password is changed without the old one and without a new sign-in.
+    let set = password(&home, &file, &[], "second\n").await;
+    assert_eq!(set.code, Some(0), "{}", set.printed);
+    assert!(imap(at, "first").await.starts_with("NO"));
+    assert!(imap(at, "second").await.starts_with("OK"));
+    stopped(proxy).await;
+    assert_eq!(provider.world.register.visits().len(), 1);
+
+    // A key that is lost is not replaced, and one that is open to others is not used.
+    fs::rename(&key, home.join("away")).unwrap();
+    let lost = Program::done(&home, &run, "").await;
+    assert_eq!(lost.code, Some(1), "{}", lost.printed);
+    assert!(
+        lost.printed.contains("bring that key back"),
+        "{}",
+        lost.printed
+    );
+    assert!(!key.exists());
+    fs::rename(home.join("away"), &key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = Program::done(&home, &run, "").await;
+    assert_eq!(open.code, Some(1), "{}", open.printed);
+    assert!(open.printed.contains("chmod 600"), "{}", open.printed);
+}
+
+#[tokio::test]
+async fn a_systemd_credential_is_a_store_key_and_a_missing_keyring_is_said_in_one_line() {
+    let provider = Provider::start().await;
+    let plan = Plan::for_provider(&provider)
+        .app(&provider, USER)
+        .option("store_key = credential:emailproxy-key");
+    let (_plan, home, file) = written(plan);
+    let run = ["run", "--config-file", &file];
+    let none = Program::done(&home, &run, "").await;
+    assert_eq!(none.code, Some(1), "{}", none.printed);
+    assert!(
+        none.printed.contains("LoadCredentialEncrypted="),
+        "{}",
+        none.printed
+    );
+    let folder = home.join("credentials");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("emailproxy-key"), [5; 32]).unwrap();
+    let mode = fs::Permissions::from_mode(0o400);
+    fs::set_permissions(folder.join("emailproxy-key"), mode).unwrap();
+    let credentials = [("CREDENTIALS_DIRECTORY", folder.to_str().unwrap())];
+    let mut proxy = Program::start_in(&home, &run, &credentials);
+    let at = proxy.listens("IMAP").await;
+    assert!(imap(at, "pw").await.starts_with("OK"));
+    stopped(proxy).await;
+    let store = fs::read_to_string(home.join("emailproxy.tokens.json")).unwrap();
+    assert!(store.contains("\"by\": \"store\""), "{store}");
+
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("credential:emailproxy-key", "keyring")).unwrap();
+    let headless = Program::done(&home, &run, "").await;
+    assert_eq!(headless.code, Some(1), "{}", headless.printed);
+    let said: Vec<&str> = headless
+        .printed
+        .lines()
+        .filter(|line| line.contains("keyring"))
+        .collect();
+    assert_eq!(said.len(), 1, "{}", headless.printed);
+    for words in ["credential:NAME", "file:PATH"] {
+        assert!(said[0].contains(words), "{words}: {}", headless.printed);
+    }
+    eprintln!("{}", said[0]);
 }

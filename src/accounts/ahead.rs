@@ -73,10 +73,12 @@ impl Accounts {
         if let Some(again) = self.catch_up(rounds).await {
             pause = pause.min(again);
         }
-        let now = Instant::now();
         let mut due = Vec::new();
         for account in self.everybody() {
-            match self.due(&account) {
+            let time = self.due(&account);
+            // Looked at only now: what is due at once is due a moment after any time taken before.
+            let now = Instant::now();
+            match time {
                 Some((at, left)) if at <= now => due.push((left, account)),
                 Some((at, _)) => pause = pause.min(at - now),
                 None => {}

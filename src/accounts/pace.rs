@@ -20,7 +20,7 @@ pub(super) const REST: Duration = Duration::from_secs(30);
 pub(super) const LONG_REST: Duration = Duration::from_secs(15 * 60);
 
 /// How long an account counts as in use behind its last login.
-const IN_USE: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const IN_USE: Duration = Duration::from_secs(7 * 86_400);
 
 /// How long refresh tokens live unused where the provider is not known to say.
 const IDLE: Duration = Duration::from_secs(30 * 86_400);
@@ -36,8 +36,10 @@ pub(super) struct Pace {
     closed: Option<(Instant, Said)>,
     /// Spreads accounts that would ask all at once: 0 to 255, thrown anew for each token.
     dice: u8,
-    /// The last login.
+    /// The last login, or the start for what was in use before it and is open without one.
     used: Option<Instant>,
+    /// Whether nothing was asked for since such a start.
+    starting: bool,
 }
 
 impl Pace {
@@ -49,6 +51,7 @@ impl Pace {
             closed: None,
             dice: clock::dice(),
             used: None,
+            starting: false,
         }
     }
 
@@ -59,6 +62,12 @@ impl Pace {
         !before
     }
 
+    /// Notes that an account which was in use before the start is open without a login.
+    pub(super) fn starts_in_use(&mut self) {
+        self.used = Some(Instant::now());
+        self.starting = true;
+    }
+
     /// Returns whether the account is in use.
     pub(super) fn is_used(&self) -> bool {
         self.used.is_some_and(|at| at.elapsed() < IN_USE)
@@ -66,6 +75,7 @@ impl Pace {
 
     /// Notes that the provider is asked now: the background's next time is 30 s away at least, longer after each failure.
     pub(super) fn begins(&mut self) {
+        self.starting = false;
         let pause = REST.saturating_mul(1 << self.failures.min(8));
         self.next = self.next.max(Instant::now() + pause.min(LONG_REST));
     }
@@ -130,7 +140,13 @@ impl State {
 
     /// Returns when an access token in use should be renewed: before its margin, and not all at the same moment.
     fn ahead_due(&self) -> Option<Instant> {
-        let access = self.access.as_ref().filter(|_| self.pace.is_used())?;
+        if !self.pace.is_used() {
+            return None;
+        }
+        let Some(access) = &self.access else {
+            // It ended while the proxy was away: the first login is to find a new one.
+            return self.pace.starting.then(Instant::now);
+        };
         let margin = access.margin(self.least_margin);
         let early = margin + self.pace.spread(margin / 4);
         Some(Instant::now() + access.left().saturating_sub(early))

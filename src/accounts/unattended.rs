@@ -5,6 +5,7 @@
 
 use super::keys::StoreKey;
 use super::lock::Lock;
+use super::pace::{IN_USE, unused_for};
 use super::predecessor;
 use super::store::{Place, Record, Store};
 use super::token::{Account, State};
@@ -47,8 +48,13 @@ impl Accounts {
             let Ok(account) = self.account(&name) else {
                 continue;
             };
-            if account.state().is_unlocked() {
+            let mut state = account.state();
+            if state.is_unlocked() {
                 open += 1;
+                let ago = state.refreshed_at.and_then(unused_for);
+                if state.access.is_some() || ago.is_some_and(|ago| ago < IN_USE) {
+                    state.pace.starts_in_use();
+                }
             } else {
                 shut.push(Said::new(&name).to_string());
             }

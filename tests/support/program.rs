@@ -54,6 +54,9 @@ impl Program {
         command
             .env_remove("STATE_DIRECTORY")
             .env_remove("JOURNAL_STREAM")
+            .env_remove("CREDENTIALS_DIRECTORY")
+            // Whoever runs the tests has a keyring of their own; it is none of ours.
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
             .env("HOME", home)
             .envs(environment.iter().copied());
         command
