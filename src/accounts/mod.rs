@@ -39,6 +39,7 @@ mod clock;
 mod confirm;
 mod consent;
 mod device;
+mod entrust;
 mod first;
 mod flight;
 mod identity;

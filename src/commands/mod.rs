@@ -11,6 +11,7 @@ use crate::accounts::Place;
 use crate::config::Config;
 
 mod authorize;
+mod import;
 mod invite;
 mod logging;
 mod logs;
@@ -48,6 +49,8 @@ enum Command {
     Run(RunArgs),
     /// Write an account and its services into a configuration file
     Register(Box<register::RegisterArgs>),
+    /// Take accounts and tokens over from sasl-xoauth2, mutt_oauth2.py, oama or pizauth
+    Import(Box<import::ImportArgs>),
     /// Sign an account in: show the address to visit and wait for the consent
     Authorize(AuthorizeArgs),
     /// Set, list and remove the passwords with which mail programs log in here
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Register(args) => register::run(&args),
         Command::Authorize(args) => authorize::authorize(&args),
         Command::Password(args) => password::password(&args),
+        Command::Import(args) => import::import(&args),
         Command::Token(args) => token::token(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Status(args) => status::status(&args),

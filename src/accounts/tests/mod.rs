@@ -6,6 +6,7 @@ mod clocks;
 mod confirmations;
 mod consents;
 mod devices;
+mod entrust;
 mod first;
 mod interleavings;
 mod keys;

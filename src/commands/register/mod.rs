@@ -204,6 +204,16 @@ pub fn run(args: &RegisterArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes what another program's settings come to, without advice. Returns whether the file changed.
+pub(super) fn enter(args: &RegisterArgs) -> anyhow::Result<bool> {
+    let plan = Plan::of(args, args.secret()?).map_err(anyhow::Error::msg)?;
+    let changed = write(&args.config_file, &plan, args.force)?;
+    for note in &plan.notes {
+        complain(note);
+    }
+    Ok(changed)
+}
+
 /// Brings the plan into the file. Returns whether the file changed.
 fn write(path: &Path, plan: &Plan, force: bool) -> anyhow::Result<bool> {
     let shown = path.display();
