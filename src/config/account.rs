@@ -178,10 +178,6 @@ impl<'a> Chain<'a> {
             ),
             ("client_id", has("client_id") || machine),
             ("oauth2_scope", scope),
-            (
-                "client_secret",
-                !service || has("client_secret") || has("client_secret_encrypted"),
-            ),
         ]
         .into_iter()
         .filter_map(|(key, there)| (!there).then_some(key))

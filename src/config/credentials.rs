@@ -11,6 +11,7 @@ pub(super) fn look(proof: &mut Proof<'_>, chain: &Chain<'_>) {
     let mut odd = half_pair(chain);
     odd.extend(idle(chain));
     odd.extend(absent(proof, chain));
+    odd.extend(keyless(chain));
     for (line, text) in odd {
         let said = |known: &Complaint| known.line == line && known.text == text;
         if !proof.warnings.iter().any(said) {
@@ -70,6 +71,17 @@ fn idle(chain: &Chain<'_>) -> Vec<(usize, String)> {
             (found.line, text)
         })
         .collect()
+}
+
+/// A service account without a key; an imported cache may still hold one.
+fn keyless(chain: &Chain<'_>) -> Option<(usize, String)> {
+    let id = chain.find("client_id")?;
+    let has = |key| chain.find(key).is_some();
+    let wants = grant(chain) == Some(GrantKind::ServiceAccount);
+    let text =
+        "client_id: a service account's key is looked for in client_secret, and there is none";
+    (wants && !has("client_secret") && !has("client_secret_encrypted"))
+        .then(|| (id.line, text.to_owned()))
 }
 
 /// Files that cannot be read now.

@@ -25,7 +25,7 @@ const ENTRA: Provider = Provider {
 const MICROSOFT_365: Provider = Provider {
     name: "microsoft365",
     title: "Microsoft 365 (work or school)",
-    aliases: &["office365", "o365", "exchange-online", "microsoft"],
+    aliases: &["office365", "o365", "exchange-online", "microsoft", "gcc"],
     endpoint_hosts: &["login.microsoftonline.com", "login.windows.net"],
     authorize: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
     token: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
