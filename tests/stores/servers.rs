@@ -1,4 +1,4 @@
-//! Redis and PostgreSQL from what is installed, on free loopback ports, in directories that vanish afterwards.
+//! Redis and `PostgreSQL` from what is installed, on free loopback ports, in directories that vanish afterwards.
 //!
 //! The unit tests of the stores include this file too.
 
@@ -32,7 +32,7 @@ pub(crate) fn is_here(test: &str, program: &str) -> bool {
     false
 }
 
-/// Returns where a program is, looking where Debian puts PostgreSQL's.
+/// Returns where a program is, looking where Debian puts `PostgreSQL`'s.
 fn find(program: &str) -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -181,7 +181,7 @@ impl Redis {
     }
 }
 
-/// A PostgreSQL cluster with one database; whoever comes from this machine is believed.
+/// A `PostgreSQL` cluster with one database; whoever comes from this machine is believed.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     pub(crate) port: u16,
@@ -333,14 +333,14 @@ impl Moto {
     }
 }
 
-/// Returns whose PostgreSQL has to be, because it refuses root.
+/// Returns whose `PostgreSQL` has to be, because it refuses root.
 fn owner() -> Option<u32> {
     std::fs::metadata("/proc/self")
         .is_ok_and(|own| own.uid() == 0)
         .then_some(65_534)
 }
 
-/// Returns a command that runs one of PostgreSQL's programs as somebody it accepts.
+/// Returns a command that runs one of `PostgreSQL`'s programs as somebody it accepts.
 fn as_owner(program: &str) -> Command {
     let program = find(program).unwrap();
     let Some(owner) = owner() else {

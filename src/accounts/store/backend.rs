@@ -38,6 +38,10 @@ pub(in crate::accounts) struct Change {
 }
 
 /// What came of a change.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few of them, and not for long"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::accounts) enum Swapped {
     /// It is written for good, under this revision.

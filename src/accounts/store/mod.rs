@@ -31,8 +31,8 @@ pub(super) mod backend;
     feature = "vault"
 ))]
 mod contact;
+#[cfg(test)]
 #[cfg(all(
-    test,
     feature = "redis",
     feature = "postgres",
     feature = "aws",

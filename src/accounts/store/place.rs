@@ -76,18 +76,14 @@ impl Place {
         &self,
         reach: &Reach,
     ) -> Result<(Arc<dyn Backend>, All), String> {
-        match self {
-            Self::File(path) => {
-                let (file, all) = file::FileStore::open(path)?;
-                Ok((Arc::new(file), all))
-            }
-            _ => {
-                let service = self
-                    .service(reach)
-                    .map_err(|why| format!("the store's address ({self}) cannot be used: {why}"))?;
-                Ok((service, All::new()))
-            }
+        if let Self::File(path) = self {
+            let (file, all) = file::FileStore::open(path)?;
+            return Ok((Arc::new(file), all));
         }
+        let service = self
+            .service(reach)
+            .map_err(|why| format!("the store's address ({self}) cannot be used: {why}"))?;
+        Ok((service, All::new()))
     }
 
     /// Prepares contact with a service.

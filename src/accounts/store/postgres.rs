@@ -1,7 +1,7 @@
-//! The store in PostgreSQL: one table of sealed records, one of leases.
+//! The store in `PostgreSQL`: one table of sealed records, one of leases.
 //!
 //! Every call is one statement without a name and leaves no state in the session, so that a pool that hands out a
-//! connection per transaction (PgBouncer) may stand between. Sees sealed values only.
+//! connection per transaction (`PgBouncer`) may stand between. Sees sealed values only.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The store in HashiCorp Vault (and OpenBao), secrets engine KV version 2: one secret an account, one more for its lease.
+//! The store in `HashiCorp` Vault (and `OpenBao`), secrets engine KV version 2: one secret an account, one more for its lease.
 //!
 //! The engine's own `cas` decides who is first, its version is our revision. Sees sealed values only. Source: Vault's API
 //! documentation, "KV secrets engine - version 2 (API)".
@@ -366,7 +366,11 @@ impl Backend for VaultStore {
 
 /// Spells an account's name so that it may stand in a path.
 fn hex(account: &str) -> String {
-    account.bytes().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in account.bytes() {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
 }
 
 /// Reads a name that [`hex`] spelt; nothing where somebody else put something there.

@@ -1,4 +1,4 @@
-//! How a Vault comes to believe us: a token in a file, an AppRole's two files, or a Kubernetes service account.
+//! How a Vault comes to believe us: a token in a file, an `AppRole`'s two files, or a Kubernetes service account.
 //!
 //! Reads files anew at each login, so that what rotates them (Vault Agent, Kubernetes) need not tell us. No secret comes
 //! from the command line or the environment.
@@ -29,7 +29,7 @@ const JWT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 pub(super) enum Way {
     /// The file holds a token. None: `VAULT_TOKEN_FILE`, else `~/.vault-token`.
     Token(Option<PathBuf>),
-    /// AppRole.
+    /// `AppRole`.
     Role {
         /// Where the method is mounted.
         mount: String,
