@@ -51,6 +51,10 @@ pub(in crate::accounts) enum Swapped {
 }
 
 /// The right to ask the provider for an account's tokens, for a while.
+#[cfg_attr(
+    not(any(feature = "redis", feature = "postgres", feature = "vault")),
+    allow(dead_code, reason = "only stores for many proxies read it")
+)]
 #[derive(Debug)]
 pub(in crate::accounts) struct Lease {
     /// The account.
@@ -62,6 +66,10 @@ pub(in crate::accounts) struct Lease {
 }
 
 /// How long a lease lasts that nobody gives back: longer than the longest token request (10 s).
+#[cfg_attr(
+    not(any(feature = "redis", feature = "postgres", feature = "vault")),
+    allow(dead_code, reason = "only stores for many proxies read it")
+)]
 pub(in crate::accounts) const LEASE: Duration = Duration::from_secs(15);
 
 /// A place where tokens may rest.
