@@ -169,7 +169,7 @@ impl State {
     pub(super) fn bring_in(&mut self, record: &Record) {
         let newer = self
             .loose
-            .then(|| (self.access.take(), self.refresh.take()));
+            .then(|| (self.access.take(), self.refresh.take(), self.refreshed_at));
         let name = self.settings.name.clone();
         if self.open_record(&name, record) {
             tracing::warn!(
@@ -178,9 +178,12 @@ impl State {
             );
         }
         self.serial = record.serial;
-        if let Some((access, refresh)) = newer {
+        if let Some((access, refresh, refreshed_at)) = newer {
             self.serial += 1;
             self.access = access.or(self.access.take());
+            if refresh.is_some() {
+                self.refreshed_at = refreshed_at;
+            }
             self.refresh = refresh.or(self.refresh.take());
         }
     }

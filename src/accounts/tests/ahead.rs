@@ -213,6 +213,33 @@ async fn an_account_nobody_uses_any_more_is_kept_alive_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_a_store_key_an_account_is_kept_alive_from_start_without_any_login() {
+    let wall = Wall::set();
+    let house = House::with("store_key = file:store.key", USUAL);
+    let login = house.wait(CODE, "pw");
+    house.urls(1).await;
+    house.fake.grants("one", 3_600, Some("r1"));
+    house.answers("s0", "c0").await;
+    login.await.unwrap().unwrap();
+    let house = house.restart().await;
+    pass(7_200).await;
+    assert_eq!(house.fake.asked().len(), 1, "nobody uses it");
+    let house = house.restart().await;
+    // What the restart left behind is 10 days old.
+    wall.forward(Duration::from_secs(10 * DAY));
+    house.fake.grants("two", 3_600, Some("r2"));
+    pass(120).await;
+    assert_eq!(house.fake.asked().len(), 2);
+    pass(7_200).await;
+    let house = house.restart().await;
+    pass(7_200).await;
+    assert_eq!(house.fake.asked().len(), 2);
+    house.fake.grants("three", 3_600, None);
+    house.log_in(CODE, "pw").await.unwrap();
+    assert_eq!(house.fake.asked().last().unwrap(), "refresh r2 s3cret");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_locked_account_near_its_end_is_spoken_of_once_and_a_login_mends_it() {
     let wall = Wall::set();
     let (log, _guard) = Log::begin();

@@ -13,7 +13,7 @@ use super::super::clock::pretended::Wall;
 use super::model::{Fate, Kind, Model};
 use super::*;
 
-const CASES: u32 = 50;
+const CASES: u32 = 40;
 
 /// Accounts with consent, and one without.
 const NAMES: [&str; 3] = ["code@example.org", "more@example.org", "app@example.org"];
@@ -268,6 +268,7 @@ fn run<T>(
     let done = runtime.block_on(async {
         let wall = Wall::at(time);
         let done = work(&wall).await;
+        model.cut_off();
         (done, super::super::clock::now())
     });
     // Here the process dies: its tasks end where they are.

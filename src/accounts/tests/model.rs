@@ -64,6 +64,8 @@ struct Inner {
     access: HashMap<String, (String, Duration)>,
     /// Refresh tokens whose successor reached the process that runs.
     spent: BTreeSet<u64>,
+    /// When answers came home; to write them down takes no time by this clock.
+    home: Vec<Instant>,
     in_flight: BTreeSet<String>,
     /// Logins under way, and the last request, of each account.
     waiting: HashMap<String, usize>,
@@ -96,7 +98,15 @@ impl Model {
         inner.last.clear();
     }
 
-    /// The process has ended, `slept` of it without its clock going on.
+    /// The process ends now: what came home this very moment may not have been written down, and counts as lost.
+    pub(super) fn cut_off(&self) {
+        let mut inner = locked(&self.inner);
+        let now = Instant::now();
+        inner.lost += inner.home.iter().filter(|at| **at == now).count();
+        inner.home.clear();
+    }
+
+    /// The process has ended.
     pub(super) fn end(&self) {
         let mut inner = locked(&self.inner);
         inner.time = inner.now();
@@ -278,7 +288,9 @@ impl Model {
             }),
         ) = (grant, &answer)
         {
-            locked(&self.inner).spent.insert(number(token));
+            let mut inner = locked(&self.inner);
+            inner.spent.insert(number(token));
+            inner.home.push(Instant::now());
         }
         answer
     }
