@@ -118,12 +118,12 @@ impl Accounts {
                 }
             }
             self.shelve(&account, state);
-            if !state.is_unlocked() {
+            if state.is_unlocked() {
+                tracing::info!("account {user} is authorised");
+            } else {
                 tracing::info!(
                     "account {user} is authorised; its tokens are kept in memory until the next login seals them"
                 );
-            } else {
-                tracing::info!("account {user} is authorised");
             }
         }
         self.make_last(name).await;

@@ -170,7 +170,7 @@ fn judge_mode(path: &Path, about: &fs::Metadata) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let mode = about.permissions().mode() & 0o777;
     let at = path.display();
-    if mode & 0o077 == 0 {
+    if mode.trailing_zeros() >= 6 {
         return Ok(());
     }
     if mode & 0o222 == 0 {
@@ -292,7 +292,8 @@ mod tests {
     #[test]
     fn a_key_is_read_in_all_its_forms() {
         let raw: Vec<u8> = (200..232).collect();
-        let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: Vec<String> = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex.concat();
         let key = parse(&raw).unwrap();
         for text in [
             hex.clone(),
@@ -325,11 +326,11 @@ mod tests {
         let error = file(&path, false).unwrap_err();
         assert!(error.contains("bring that key back"), "{error}");
         assert!(!path.exists());
-        let made = file(&path, true).unwrap();
+        let fresh = file(&path, true).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
-        assert!(same(&file(&path, true).unwrap(), &made));
-        assert!(same(&file(&path, false).unwrap(), &made));
+        assert!(same(&file(&path, true).unwrap(), &fresh));
+        assert!(same(&file(&path, false).unwrap(), &fresh));
         assert!(file(&home.path().join("no/such/folder"), true).is_err());
         assert!(file(home.path(), true).unwrap_err().contains("no file"));
     }

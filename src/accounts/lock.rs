@@ -243,7 +243,7 @@ impl State {
         if self.is_claimed()
             && let Some(claim) = self.claim.take()
         {
-            self.settle(claim);
+            self.settle(&claim);
         }
     }
 
@@ -256,12 +256,12 @@ impl State {
         let Some(claim) = self.claim.take_if(waits) else {
             return false;
         };
-        self.settle(claim);
+        self.settle(&claim);
         true
     }
 
     /// Wraps the data key, a new one where there is none, with a password that waited.
-    fn settle(&mut self, claim: Claim) {
+    fn settle(&mut self, claim: &Claim) {
         let name = self.settings.name.clone();
         let wrapped = (|| {
             let (key, mut wraps) = match &self.lock {

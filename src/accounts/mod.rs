@@ -15,7 +15,7 @@ use crate::config::{AccountError, Config, GrantKind};
 use crate::oauth::Endpoint;
 use crate::refusal::{NotAdmitted, Refusal};
 use crate::said::Said;
-use crate::secret::{AccessToken, Password};
+use crate::secret::Password;
 
 use consent::Consents;
 use first::may_come;

@@ -203,7 +203,7 @@ impl Accounts {
                 self.store.put(&account.name, Record::default());
                 outcome.push_str("; its tokens are forgotten");
             } else if let Lock::Open { wraps, .. } = &mut state.lock {
-                *wraps = staying.clone();
+                wraps.clone_from(&staying);
                 self.shelve(&account, state);
             } else if let Some(record) = self.store.record(&account.name) {
                 let wraps = staying.clone();
@@ -295,9 +295,9 @@ impl Accounts {
             ));
         }
         let mut services = Vec::new();
-        for wanted in &new.services {
+        for asked in &new.services {
             let protocols = [Protocol::Imap, Protocol::Pop, Protocol::Smtp];
-            let word = wanted.to_ascii_uppercase();
+            let word = asked.to_ascii_uppercase();
             let known = &world.config.services;
             if protocols.iter().any(|protocol| protocol.word() == word) {
                 services.push(word.to_ascii_lowercase());
@@ -307,7 +307,7 @@ impl Accounts {
                 let known: Vec<&str> = known.iter().map(|at| at.section.as_str()).collect();
                 return Err(format!(
                     "there is no service {}; name imap, pop, smtp or one of {}",
-                    Said::new(wanted),
+                    Said::new(asked),
                     known.join(", ")
                 ));
             }

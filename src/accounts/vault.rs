@@ -237,18 +237,17 @@ pub(super) fn unwrap(
         let known = derived
             .iter()
             .position(|(salt, at, _)| *salt == wrap.salt && *at == cost);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let Ok(salt) = STANDARD.decode(&wrap.salt) else {
-                    continue;
-                };
-                let Ok(key) = cost.derive(password, &salt) else {
-                    continue;
-                };
-                derived.push((&wrap.salt, cost, key));
-                derived.len() - 1
-            }
+        let at = if let Some(at) = known {
+            at
+        } else {
+            let Ok(salt) = STANDARD.decode(&wrap.salt) else {
+                continue;
+            };
+            let Ok(key) = cost.derive(password, &salt) else {
+                continue;
+            };
+            derived.push((&wrap.salt, cost, key));
+            derived.len() - 1
         };
         let (Some((_, _, key)), Ok(field)) = (derived.get(at), field_of(&wrap.terms)) else {
             continue;

@@ -1,6 +1,6 @@
 //! The store key: accounts that are open from start, and keys that do not fit.
 
-use super::tokens::past_its_end;
+use super::tokens::{authorised, past_its_end};
 use super::*;
 
 const KEY: &str = "store_key = file:store.key";
@@ -45,7 +45,7 @@ async fn accounts_are_open_from_start_but_passwords_are_proven_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn accounts_that_were_there_before_the_key_are_open_after_their_next_login() {
-    let house = super::tokens::authorised("r1", 3_600).await;
+    let house = authorised("r1", 3_600).await;
     let config = config(house.home.path(), KEY, USUAL);
     let house = house.restart_with(config).await;
     assert_eq!(
