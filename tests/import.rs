@@ -253,42 +253,51 @@ async fn nothing_is_overwritten_without_force() {
     assert_eq!(missing.code, Some(1));
 }
 
+/// Words a token file for the provider.
+fn token_file(provider: &Provider, refresh: &str) -> String {
+    format!(
+        r#"{{"user": "{USER}", "client_id": "{CLIENT_ID}", "client_secret": "{CLIENT_SECRET}", "scope": "{SCOPE}",
+            "token_endpoint": "{}", "refresh_token": "{refresh}", "access_token": "old", "expiry": "0"}}"#,
+        provider.token_url()
+    )
+}
+
 #[tokio::test]
-async fn an_imported_token_gets_mail() {
-    // Whoever signed in with the other program holds a refresh token of the provider's.
-    let provider = Provider::start().await;
-    let plan = Plan::for_provider(&provider).person(&provider, USER, 1);
-    let refresh = {
+async fn an_imported_token_gets_mail_whether_a_proxy_runs_or_not() {
+    for runs in [false, true] {
+        let provider = Provider::start().await;
+        let plan = Plan::for_provider(&provider).person(&provider, USER, 1);
+        let refresh = signed_in(&provider).await;
         let file = plan.write();
         let home = file.parent().unwrap();
         fs::create_dir_all(home.join("run")).unwrap();
         fs::set_permissions(home.join("run"), fs::Permissions::from_mode(0o700)).unwrap();
-        signed_in(&provider).await
-    };
-    let file = plan.write();
-    let home = file.parent().unwrap();
-    let token = format!(
-        r#"{{"user": "{USER}", "client_id": "{CLIENT_ID}", "client_secret": "{CLIENT_SECRET}", "scope": "{SCOPE}",
-            "token_endpoint": "{}", "refresh_token": "{refresh}", "access_token": "old", "expiry": "0"}}"#,
-        provider.token_url()
-    );
-    put(home, "token", &token);
-    let done = import(
-        home,
-        &["token", "--password-stdin"],
-        &format!("{PASSWORD}\n"),
-    )
-    .await;
-    assert_eq!(done.code, Some(0), "{}", done.printed);
-    assert!(!done.printed.contains(&refresh));
+        put(home, "token", &token_file(&provider, &refresh));
+        let path = file.display().to_string();
+        let start = || Program::start(home, &["run", "--debug", "--config-file", &path]);
+        let mut proxy = runs.then(start);
+        if let Some(proxy) = &mut proxy {
+            proxy.says("Initialised emailproxy").await;
+        }
+        let words = format!("{PASSWORD}\n");
+        let done = import(home, &["token", "--password-stdin"], &words).await;
+        assert_eq!(done.code, Some(0), "{}", done.printed);
+        assert!(done.printed.contains("is in the store"), "{}", done.printed);
+        assert!(!done.printed.contains(&refresh));
 
-    let path = file.display().to_string();
-    let mut proxy = Program::start(home, &["run", "--config-file", &path]);
-    let mut client = Client::plain(proxy.listens("IMAP").await).await;
-    client.line().await;
-    let said = client.imap(&format!("LOGIN {USER} {PASSWORD}")).await;
-    assert!(said.last().unwrap().starts_with("OK"), "{said:?}");
-    assert_eq!(provider.world.register.count("refresh_token"), 1);
+        let mut proxy = proxy.unwrap_or_else(start);
+        let mut client = Client::plain(proxy.listens("IMAP").await).await;
+        client.line().await;
+        let said = client.imap(&format!("LOGIN {USER} {PASSWORD}")).await;
+        assert!(said.last().unwrap().starts_with("OK"), "{said:?}");
+        assert_eq!(provider.world.register.count("refresh_token"), 1);
+        drop(client);
+        proxy.signal("TERM").await;
+        let ended = proxy.end().await;
+        for secret in [refresh.as_str(), PASSWORD] {
+            assert!(!ended.printed.contains(secret), "{}", ended.printed);
+        }
+    }
 }
 
 /// Signs in at the provider as another program would, and returns the refresh token.

@@ -48,7 +48,7 @@ impl Accounts {
                 let admitted = Box::pin(self.admit(&account, password, &Caller::OWNER)).await;
                 admitted.map_err(|refusal| format!("account {shown}: {refusal}"))?;
             }
-            None if !open && !(new && self.store_key.is_some()) => {
+            None if !open && (!new || self.store_key.is_none()) => {
                 return Err(format!(
                     "account {shown} has no key to close its token with: give its mail password, or set store_key in [emailproxy]"
                 ));

@@ -40,7 +40,7 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "PORT", requires = "oauthbearer")]
     port: Option<u16>,
 
-    /// Print a JSON object with token, expires_in (seconds) and user
+    /// Print a JSON object: the token, how many seconds it is good, and the user name to log in with
     #[arg(long)]
     json: bool,
 

@@ -61,6 +61,17 @@ pub enum Ask {
         /// What is to be done.
         wish: Wish,
     },
+    /// Take over a refresh token that another program obtained.
+    Entrust {
+        /// The account.
+        account: String,
+        /// The token.
+        token: Spoken,
+        /// The account's mail password, where one is needed to close the token.
+        password: Option<Spoken>,
+        /// Whether a token that is there already is replaced.
+        force: bool,
+    },
     /// Lend a token.
     Token {
         /// The account.

@@ -164,6 +164,24 @@ impl Answering {
                 let told = grant(&office.accounts, &account, wish).await;
                 self.tell(&told).await
             }
+            Some(Ask::Entrust {
+                account,
+                token,
+                password,
+                force,
+            }) => {
+                let password = password.map(|spoken| spoken.password());
+                let accounts = &office.accounts;
+                let entrusting =
+                    accounts.entrust(&account, token.secret(), password.as_ref(), force);
+                let told = match entrusting.await {
+                    Ok(()) => Tell::Done {
+                        text: format!("the token of account {account} is in the store"),
+                    },
+                    Err(text) => Tell::Failed { text },
+                };
+                self.tell(&told).await
+            }
             Some(Ask::Token {
                 account,
                 password,

@@ -16,6 +16,11 @@ impl Spoken {
         Self(secret)
     }
 
+    /// Returns it in custody, as it was given.
+    pub fn secret(&self) -> Secret<String> {
+        self.0.clone()
+    }
+
     /// Returns it for the one place that shows it to whoever asked.
     pub fn reveal(&self) -> &str {
         self.0.reveal()

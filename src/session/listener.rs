@@ -220,7 +220,11 @@ async fn receive(stream: TcpStream, from: SocketAddr, desk: Arc<Desk>, seat: Opt
         let mut networks = desk.service.allow_from.iter();
         if !networks.any(|network| network.contains(&client)) {
             let section = &desk.service.section;
-            info!("[{section}] {client} is outside allow_from; closing");
+            if guest.is_check {
+                debug!("[{section}] {client} looked whether we live");
+            } else {
+                info!("[{section}] {client} is outside allow_from; closing");
+            }
             return;
         }
     }

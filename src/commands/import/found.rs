@@ -39,19 +39,19 @@ pub(super) struct Found {
 impl Found {
     /// Takes from a template what is missing here.
     pub(super) fn complete_with(&mut self, template: &Self) {
-        fn fill<T: Clone>(own: &mut Option<T>, theirs: &Option<T>) {
+        fn fill<T: Clone>(own: &mut Option<T>, theirs: Option<&T>) {
             if own.is_none() {
-                own.clone_from(theirs);
+                *own = theirs.cloned();
             }
         }
-        fill(&mut self.provider, &template.provider);
-        fill(&mut self.tenant, &template.tenant);
-        fill(&mut self.permission_url, &template.permission_url);
-        fill(&mut self.token_url, &template.token_url);
-        fill(&mut self.scope, &template.scope);
-        fill(&mut self.redirect_uri, &template.redirect_uri);
-        fill(&mut self.client_id, &template.client_id);
-        fill(&mut self.client_secret, &template.client_secret);
+        fill(&mut self.provider, template.provider.as_ref());
+        fill(&mut self.tenant, template.tenant.as_ref());
+        fill(&mut self.permission_url, template.permission_url.as_ref());
+        fill(&mut self.token_url, template.token_url.as_ref());
+        fill(&mut self.scope, template.scope.as_ref());
+        fill(&mut self.redirect_uri, template.redirect_uri.as_ref());
+        fill(&mut self.client_id, template.client_id.as_ref());
+        fill(&mut self.client_secret, template.client_secret.as_ref());
         self.left.extend(template.left.iter().cloned());
     }
 

@@ -147,8 +147,8 @@ mod tests {
         read(&fields)
     }
 
-    fn revealed(secret: &Option<Secret<String>>) -> Option<&str> {
-        secret.as_ref().map(|secret| secret.reveal().as_str())
+    fn revealed(secret: Option<&Secret<String>>) -> Option<&str> {
+        secret.map(|secret| secret.reveal().as_str())
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(found.account.as_deref(), Some("u@example.org"));
-        assert_eq!(revealed(&found.refresh_token), Some("r"));
+        assert_eq!(revealed(found.refresh_token.as_ref()), Some("r"));
         assert_eq!(found.client_id.as_deref(), Some("own"));
         assert_eq!(found.token_url.as_deref(), Some("https://t.example/token"));
         assert!(!found.is_template && found.left[0].contains("proxy"));
@@ -194,7 +194,7 @@ mod tests {
         let (_, settings) =
             read_text(r#"{"client_id":"i","client_secret":"s","token_endpoint":""}"#).unwrap();
         assert!(settings.is_template && settings.token_url.is_none());
-        assert_eq!(revealed(&settings.client_secret), Some("s"));
+        assert_eq!(revealed(settings.client_secret.as_ref()), Some("s"));
     }
 
     #[test]

@@ -6,20 +6,16 @@
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use zeroize::Zeroizing;
 
 use self::found::Found;
 use super::password::read_line;
 use super::register::{self, RegisterArgs};
-use super::run::{DRAIN, reach_out};
-use super::{complain, read_config, runtime, say, store_place};
-use crate::accounts::{Accounts, Setup};
+use super::{complain, runtime, say};
 use crate::config::Config;
-use crate::control::{Ask, Tell, reach};
 use crate::providers;
 use crate::said::Said;
 use crate::secret::{Password, Secret};
@@ -29,12 +25,12 @@ mod json;
 mod kind;
 mod oama;
 mod pizauth;
+mod tokens;
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
 /// What `import` is told.
-#[expect(clippy::doc_markdown, reason = "these lines are the help text")]
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Taken are token files and settings of sasl-xoauth2, token files of mutt_oauth2.py (decrypted: `gpg -d \
@@ -116,7 +112,7 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let runtime = runtime()?;
-    let done = runtime.block_on(take_tokens(tokens, args));
+    let done = runtime.block_on(tokens::take(tokens, args));
     runtime.shutdown_background();
     done.map(|()| ExitCode::SUCCESS)
 }
@@ -286,51 +282,6 @@ fn tell_left(found: &Found) {
     for what in &found.left {
         complain(&format!("not taken over: {what}"));
     }
-}
-
-/// Puts refresh tokens into the store.
-async fn take_tokens(
-    tokens: Vec<(String, Secret<String>)>,
-    args: &ImportArgs,
-) -> anyhow::Result<()> {
-    if !tokens.is_empty() {
-        let config = read_config(&args.config_file)?;
-        let keyed = config.options.store_key.is_some();
-        let store = store_place(args.cache_store.as_deref(), &config)?;
-        crate::wire::tls::choose_crypto();
-        let (_, endpoint, reach) = reach_out(&config)?;
-        let setup = Setup {
-            store,
-            reach,
-            external_auth: true,
-        };
-        let accounts =
-            Accounts::open(Arc::new(config), endpoint, setup).map_err(|why| anyhow!(why))?;
-        for (account, token) in tokens {
-            let password = password(&account, keyed, args)?;
-            let entrusting = accounts.entrust(&account, token, password.as_ref(), args.force);
-            let shown = Said::new(&account);
-            match entrusting.await {
-                Ok(()) => say(&format!(
-                    "the refresh token of account {shown} is in the store; let the other program use its own no longer, \
-                     because a provider may take the older one of the two for stolen"
-                )),
-                Err(why) => complain(&format!(
-                    "the refresh token was not taken over: {why}; import again, or sign in with `emailproxy authorize {shown}`"
-                )),
-            }
-        }
-        accounts.close(DRAIN).await;
-    }
-    if let Some(mut proxy) = reach(&args.config_file).await {
-        proxy.ask(&Ask::Status).await?;
-        if let Some(Tell::Status { pid, .. }) = proxy.hear().await? {
-            say(&format!(
-                "a proxy runs with this file; have it read the file again with `kill -HUP {pid}`"
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Finds the password that is to close an account's token, where one is needed.

@@ -1,6 +1,6 @@
 //! The settings of oama: YAML with one entry a service.
 //!
-//! Pure. Its accounts and tokens are kept elsewhere, in a keyring or behind GnuPG.
+//! Pure. Its accounts and tokens are kept elsewhere, in a keyring or behind `GnuPG`.
 
 use yaml_rust2::{Yaml, YamlLoader};
 
