@@ -2,10 +2,11 @@
 //!
 //! Decides by the file, the tokens and what is known of the server; asks nobody.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::config::{AccountSettings, GrantKind, Protocol};
-use crate::oauth::SignedIn;
+use crate::oauth::{SignedIn, named_in_access_token};
 use crate::providers;
 use crate::secret::AccessToken;
 
@@ -30,7 +31,7 @@ impl Admitted {
     /// it is theirs: Exchange lets a delegate into IMAP and POP under the shared mailbox's name, but into SMTP only under
     /// their own. The server decides, not the token endpoint: a server of one's own that takes the same tokens has its
     /// own idea of names.
-    pub fn identity(&self, protocol: Protocol, host: &str) -> &str {
+    pub fn identity(&self, protocol: Protocol, host: &str) -> Cow<'_, str> {
         let settings = &self.settings;
         let set = match protocol {
             Protocol::Imap => &settings.imap_user,
@@ -38,7 +39,7 @@ impl Admitted {
             Protocol::Smtp => &settings.smtp_user,
         };
         if let Some(set) = set {
-            return set;
+            return set.into();
         }
         let delegated = matches!(
             settings.grant,
@@ -48,18 +49,21 @@ impl Admitted {
             && delegated
             && providers::by_server(host)
                 .is_some_and(|provider| provider.smtp_wants_signed_in_user);
-        if wanted {
-            self.delegate().unwrap_or(&self.user)
-        } else {
-            &self.user
-        }
+        let delegate = wanted.then(|| self.delegate()).flatten();
+        delegate.unwrap_or_else(|| self.user.as_str().into())
     }
 
-    /// Returns whose token it is, as far as that is known.
-    fn delegate(&self) -> Option<&str> {
+    /// Returns whose token it is, as far as that is known: from the ID token that came with it or with the consent, from
+    /// the token itself, or from the file.
+    fn delegate(&self) -> Option<Cow<'_, str>> {
         let told = self.signed_in.as_ref().map(|who| who.name.as_str());
-        told.filter(|name| !name.is_empty())
-            .or(self.settings.sign_in_as.as_deref())
+        if let Some(name) = told.filter(|name| !name.is_empty()) {
+            return Some(name.into());
+        }
+        let named = named_in_access_token(&self.token).map(|who| who.name);
+        named
+            .map(Cow::from)
+            .or_else(|| self.settings.sign_in_as.as_deref().map(Cow::from))
     }
 }
 

@@ -282,7 +282,7 @@ async fn call_on<D: Dialogue>(
     let mut opened = desk.upstreams.open(dialogue, server, at).await?;
     visit.enter(Step::Authenticate);
     let identity = Identity {
-        user: admitted.identity(desk.service.protocol, &at.host),
+        user: &admitted.identity(desk.service.protocol, &at.host),
         token: &admitted.token,
         host: &at.host,
         port: at.port,

@@ -211,4 +211,9 @@ fn names_at_the_server_follow_file_server_and_token() {
         let name = admitted.identity(protocol, host);
         assert_eq!(name, expected, "{lines}, {who:?}, {protocol:?} at {host}");
     }
+    // Without an ID token the access token may tell it: {"upn":"jwt@example.org"}.
+    let mut admitted = admitted(code, None);
+    admitted.token = AccessToken::parse("e30.eyJ1cG4iOiJqd3RAZXhhbXBsZS5vcmcifQ.x").unwrap();
+    assert_eq!(admitted.identity(smtp, EXCHANGE), "jwt@example.org");
+    assert_eq!(admitted.identity(Protocol::Imap, EXCHANGE), shared);
 }
