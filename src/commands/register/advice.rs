@@ -82,6 +82,11 @@ fn at_the_provider(plan: &Plan) -> Vec<String> {
                 );
             }
         }
+        (GrantKind::Device, Some(provider)) if provider.tenant.is_some() => lines.push(
+            "  Set \"Allow public client flows\" to Yes (Authentication page of the app registration) and give it the \
+             delegated permissions IMAP.AccessAsUser.All, POP.AccessAsUser.All, SMTP.Send and offline_access"
+                .into(),
+        ),
         (GrantKind::ServiceAccount, _) => lines.push(
             "  In the Admin console, under Security, API controls, Domain-wide delegation, allow the service account's \
              client id (a number, in the key file) exactly the scopes of oauth2_scope"
@@ -136,9 +141,10 @@ fn next(file: &str, plan: &Plan) -> Vec<String> {
             "  then log in with the mail program and visit the address that appears in the log, or run\n  emailproxy \
              authorize {account} --config-file {file}"
         )),
-        GrantKind::Device => lines.push(
-            "  then log in with the mail program and enter the code that appears in the log".into(),
-        ),
+        GrantKind::Device => lines.push(format!(
+            "  then log in with the mail program and enter the code that appears in the log, or run\n  emailproxy \
+             authorize {account} --config-file {file}"
+        )),
         _ => lines.push("  then log in with the mail program; nobody needs to consent".into()),
     }
     let alone = matches!(

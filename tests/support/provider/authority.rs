@@ -15,7 +15,7 @@ fn random() -> u64 {
     u64::from_be_bytes(dice)
 }
 
-/// An authority, with one certificate for `localhost`, `127.0.0.1` and `::1`.
+/// An authority, with one certificate for `localhost`, `127.0.0.1`, `::1` and two names of Exchange.
 pub struct Authority {
     /// The authority's own certificate, PEM: what goes into `ca_file`.
     pub root: String,
@@ -45,7 +45,15 @@ impl Authority {
         let issuer = Issuer::new(params, key);
 
         let leaf_key = KeyPair::generate().unwrap();
-        let names = ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
+        let names = [
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            // For tests that lead these names here.
+            "outlook.office365.com",
+            "smtp.office365.com",
+        ];
+        let names = names.map(String::from).to_vec();
         let mut leaf = CertificateParams::new(names).unwrap();
         leaf.distinguished_name
             .push(DnType::CommonName, "pretend provider");

@@ -101,6 +101,10 @@ pub struct Knobs {
     pub consent_error: Option<(&'static str, &'static str)>,
     /// How it behaves as an OpenID provider.
     pub openid: OpenId,
+    /// Who is signed in at the authorization endpoint; whoever is asked for unless set.
+    pub signs_in: Option<String>,
+    /// Mailboxes and who else may open them, but not send from them under their name, as Exchange has it.
+    pub delegates: Vec<(&'static str, &'static str)>,
     /// Who approves device codes.
     pub device_user: String,
     /// How logins are met.
@@ -133,6 +137,8 @@ impl Default for Knobs {
             token_faults: VecDeque::new(),
             consent_error: None,
             openid: OpenId::default(),
+            signs_in: None,
+            delegates: Vec::new(),
             device_user: "person@example.com".to_owned(),
             manner: Manner::Honest,
             hang_up_at: None,

@@ -104,7 +104,7 @@ async fn login(
     if world.hangs_up_at(Step::Token) {
         return None;
     }
-    let verdict = sasl::judge(world, mechanism, &response);
+    let verdict = sasl::judge(world, mechanism, &response, false);
     let no = match world.knob(|knobs| knobs.manner) {
         Manner::Honest if verdict.is_ok() => {
             let line = "+OK User successfully authenticated.";

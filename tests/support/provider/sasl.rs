@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{Register, World};
+use super::World;
 
 /// The challenge behind which a token is refused, base64.
 pub fn challenge(mechanism: &str) -> String {
@@ -16,7 +16,14 @@ pub fn challenge(mechanism: &str) -> String {
 }
 
 /// Reads a login and returns the user it is good for; the error is for the journal.
-pub fn judge(world: &World, mechanism: &str, response: &str) -> Result<String, String> {
+///
+/// Who reads mail may do so as a delegate; who sends must give the name that the token is for.
+pub fn judge(
+    world: &World,
+    mechanism: &str,
+    response: &str,
+    sends: bool,
+) -> Result<String, String> {
     let bytes = BASE64_STANDARD
         .decode(response)
         .map_err(|error| format!("the response is not base64: {error}"))?;
@@ -27,13 +34,13 @@ pub fn judge(world: &World, mechanism: &str, response: &str) -> Result<String, S
         other => return Err(format!("mechanism {other} is not offered")),
     }
     .ok_or_else(|| format!("the {mechanism} response is malformed"))?;
-    judge_token(&world.register, user, token)?;
-    Ok(user.to_owned())
-}
-
-fn judge_token(register: &Register, user: &str, token: &str) -> Result<(), String> {
-    if register.opens(token, user) {
-        return Ok(());
+    let delegates = world.knob(|knobs| knobs.delegates.clone());
+    let mut delegates = delegates
+        .iter()
+        .filter(|(mailbox, _)| !sends && *mailbox == user);
+    let opens = |owner: &str| world.register.opens(token, owner);
+    if opens(user) || delegates.any(|(_, delegate)| opens(delegate)) {
+        return Ok(user.to_owned());
     }
     Err(format!("the token is not good for {user}"))
 }

@@ -160,7 +160,7 @@ async fn login(talk: &mut Talk, world: &World, rest: &str) -> Option<Came> {
     if world.hangs_up_at(Step::Token) {
         return None;
     }
-    let verdict = sasl::judge(world, &mechanism, &response);
+    let verdict = sasl::judge(world, &mechanism, &response, true);
     let no: &[&str] = match world.knob(|knobs| knobs.manner) {
         Manner::Honest if verdict.is_ok() => {
             let line = "235 2.7.0 Authentication successful";

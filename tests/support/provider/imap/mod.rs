@@ -118,7 +118,7 @@ async fn login(talk: &mut Talk, world: &World, command: &Command) -> Option<Came
     if world.hangs_up_at(Step::Token) {
         return None;
     }
-    let verdict = sasl::judge(world, &mechanism, &response);
+    let verdict = sasl::judge(world, &mechanism, &response, false);
     let no = match world.knob(|knobs| knobs.manner) {
         Manner::Honest => match verdict {
             Ok(user) => {
