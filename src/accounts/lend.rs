@@ -57,7 +57,7 @@ impl Accounts {
         let service = services.find(|service| service.protocol == protocol);
         let at = service.map(|service| Config::upstream(service, &admitted.settings));
         let host = at.map_or("", |at| at.host.as_str());
-        admitted.identity(protocol, host).to_owned()
+        admitted.identity(protocol, host).into_owned()
     }
 
     async fn find_loan(self: &Arc<Self>, user: &str) -> Result<Admitted, Refusal> {
