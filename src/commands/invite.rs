@@ -1,10 +1,11 @@
 //! How a person is invited to sign in: the address, a device code with its QR code and the time it is good, and the
-//! question whether somebody else's sign-in is meant.
+//! question whether somebody else's sign-in is meant, and what is typed in answer.
 //!
-//! Asks nobody for anything; what is typed in answer is read elsewhere.
+//! Begins no consent and decides nothing.
 
 use std::collections::HashSet;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use qrcode::render::unicode::Dense1x2;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::say;
-use crate::accounts::Pending;
+use crate::accounts::{Accounts, Outcome, Pending};
 
 /// The longest text that is drawn, in bytes: beyond it the picture fits no screen.
 const MOST: usize = 300;
@@ -116,6 +117,34 @@ pub(super) fn read_yes_or_no(line: &str) -> Option<bool> {
         "y" | "yes" => Some(true),
         "n" | "no" => Some(false),
         _ => None,
+    }
+}
+
+/// Takes a line typed at the proxy's own terminal: a yes or no to what was last asked there, else a pasted address.
+pub(super) async fn take_line(accounts: &Arc<Accounts>, asked: &mut Option<String>, line: &str) {
+    let outcome = match (asked.take(), read_yes_or_no(line)) {
+        (Some(confirm), Some(yes)) => Ok(accounts.confirm(&confirm, yes).await),
+        _ => accounts.finish_pasted(line).await,
+    };
+    match outcome {
+        Ok(Outcome::Authorised { account }) => tracing::info!("account {account} is authorised"),
+        Ok(Outcome::Failed { account, why }) => {
+            tracing::warn!("account {account} is not authorised: {why}")
+        }
+        Ok(Outcome::Differs {
+            account,
+            signed_in,
+            confirm,
+        }) => {
+            ask_whether_meant(&account, signed_in.as_str());
+            *asked = Some(confirm);
+        }
+        // The log has the new address.
+        Ok(Outcome::Again(_)) => {}
+        Ok(Outcome::Unknown) => {
+            tracing::warn!("the pasted address belongs to no sign-in that is waiting")
+        }
+        Err(why) => tracing::warn!("the pasted text cannot be used: {why}"),
     }
 }
 

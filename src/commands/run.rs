@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::{
     LogFormat, RunArgs, invite, logging, pasted_lines, process, read_config, runtime, store_place,
 };
-use crate::accounts::{Accounts, Outcome, Place, Reach, Setup};
+use crate::accounts::{Accounts, Place, Reach, Setup};
 use crate::config::{Config, LocalTls, Protocol, Service};
 use crate::control::{self, Office, Recent, ServiceState};
 use crate::oauth::Endpoint;
@@ -419,7 +419,7 @@ async fn attend(
         tokio::select! {
             _ = hang_up.recv() => reload(&mut daemon, &path),
             _ = user.recv() => logging.toggle_debug(),
-            Some(text) = pasted.recv() => take_line(&daemon.accounts, &mut asked, &text).await,
+            Some(text) = pasted.recv() => invite::take_line(&daemon.accounts, &mut asked, &text).await,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = quit.recv() => break,
@@ -469,30 +469,6 @@ fn reload(daemon: &mut Daemon, path: &std::path::Path) {
 fn warn_of(config: &Config) {
     for complaint in &config.warnings {
         warn!("{complaint}");
-    }
-}
-
-/// Takes a line typed at the proxy's own terminal: a yes or no to what was last asked there, else a pasted address.
-async fn take_line(accounts: &Arc<Accounts>, asked: &mut Option<String>, line: &str) {
-    let outcome = match (asked.take(), invite::read_yes_or_no(line)) {
-        (Some(confirm), Some(yes)) => Ok(accounts.confirm(&confirm, yes).await),
-        _ => accounts.finish_pasted(line).await,
-    };
-    match outcome {
-        Ok(Outcome::Authorised { account }) => info!("account {account} is authorised"),
-        Ok(Outcome::Failed { account, why }) => warn!("account {account} is not authorised: {why}"),
-        Ok(Outcome::Differs {
-            account,
-            signed_in,
-            confirm,
-        }) => {
-            invite::ask_whether_meant(&account, signed_in.as_str());
-            *asked = Some(confirm);
-        }
-        // The log has the new address.
-        Ok(Outcome::Again(_)) => {}
-        Ok(Outcome::Unknown) => warn!("the pasted address belongs to no sign-in that is waiting"),
-        Err(why) => warn!("the pasted text cannot be used: {why}"),
     }
 }
 
