@@ -51,9 +51,10 @@ async fn a_login_waits_until_its_code_is_approved() {
     };
     for by_file in [false, true] {
         let logs = Logs::catch();
-        let (provider, proxy) = match by_file {
-            true => ready(by_address).await,
-            false => ready(by_issuer).await,
+        let (provider, proxy) = if by_file {
+            ready(by_address).await
+        } else {
+            ready(by_issuer).await
         };
         provider.world.turn(|knobs| {
             knobs.openid.poll_errors = vec!["authorization_pending", "temporarily_unavailable"];

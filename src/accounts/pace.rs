@@ -181,7 +181,9 @@ pub(super) fn unused_for(at: u64) -> Option<Duration> {
 
 /// Returns how long a refresh token of the account lives unused.
 pub(super) fn idle_life(settings: &AccountSettings) -> Duration {
+    let issuer = settings.issuer.as_deref().unwrap_or_default();
     providers::by_endpoint(&settings.token_url)
+        .or_else(|| providers::by_endpoint(issuer))
         .and_then(|provider| provider.idle_days)
         .map_or(IDLE, |days| Duration::from_secs(u64::from(days) * 86_400))
 }

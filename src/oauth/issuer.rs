@@ -36,9 +36,17 @@ pub fn prove_answer(question: &Question, said: Option<&str>) -> Result<(), Said>
 /// Returns the issuer that an account's answers come from, as far as that is known without asking anybody: the file's
 /// own, or that of the provider whose endpoints the file names. May hold `{tenantid}` in the place of any tenant.
 pub(super) fn known_to(account: &AccountSettings) -> Option<String> {
-    if let Some(issuer) = &account.issuer {
-        return Some(widened(issuer));
+    let host = |issuer: &str| Url::parse(issuer).ok()?.host().map(|host| host.to_owned());
+    match (account.issuer.as_deref(), by_endpoints(account)) {
+        // An issuer that the account inherits while its own endpoints are somebody else's.
+        (Some(said), Some(theirs)) if host(said) != host(&theirs) => Some(theirs),
+        (Some(said), _) => Some(widened(said)),
+        (None, theirs) => theirs,
     }
+}
+
+/// Returns the issuer of the provider whose endpoints an account names.
+fn by_endpoints(account: &AccountSettings) -> Option<String> {
     let asked_at = account.permission_url.as_deref();
     let provider = providers::by_endpoint(&account.token_url)?;
     let issuer = provider.issuer?;

@@ -1,5 +1,5 @@
 //! An account of which nothing is known but its issuer: the discovery document, `iss` in the answer, ID tokens and
-//! device codes of an OpenID provider that others wrote.
+//! device codes of an `OpenID` provider that others wrote.
 
 use serde_json::json;
 

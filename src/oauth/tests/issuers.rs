@@ -163,6 +163,17 @@ fn the_table_knows_issuers_of_its_own_endpoints() {
     );
     assert_eq!(said(&entra("contoso.com")), Some(entra("{tenantid}")));
     assert_eq!(said(&entra(TENANT)), Some(entra(TENANT)));
+    // Stricter than what the addresses say, and inherited beside somebody else's addresses.
+    let token = entra_at("common", "token");
+    assert_eq!(
+        known(None, &token, Some(&entra(TENANT))),
+        Some(entra(TENANT))
+    );
+    let google = "https://oauth2.googleapis.com/token";
+    assert_eq!(
+        known(None, google, Some(&entra("common"))).as_deref(),
+        Some("https://accounts.google.com")
+    );
 }
 
 /// A JWT that nobody signed.

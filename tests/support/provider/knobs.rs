@@ -99,7 +99,7 @@ pub struct Knobs {
     pub token_faults: VecDeque<Fault>,
     /// What the authorization endpoint answers instead of a code: `error` and `error_description`.
     pub consent_error: Option<(&'static str, &'static str)>,
-    /// How it behaves as an OpenID provider.
+    /// How it behaves as an `OpenID` provider.
     pub openid: OpenId,
     /// Who is signed in at the authorization endpoint; whoever is asked for unless set.
     pub signs_in: Option<String>,

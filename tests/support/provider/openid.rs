@@ -1,4 +1,4 @@
-//! The pretend provider's OpenID side: a discovery document, device codes that a person approves on a page, ID tokens.
+//! The pretend provider's `OpenID` side: a discovery document, device codes that a person approves on a page, ID tokens.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use super::{CLIENT_ID, Fault, World};
 /// A tenant's id, for issuers that have many.
 pub const TENANT: &str = "3f1d7f0a-5a3c-4b47-9d0e-0f6f6f1c2b3a";
 
-/// How the provider behaves as an OpenID provider.
+/// How the provider behaves as an `OpenID` provider.
 #[derive(Clone, Debug, Default)]
 pub struct OpenId {
     /// What comes behind the host in the issuer's name; with `common` in it the document names all tenants at once.
