@@ -11,6 +11,7 @@
     reason = "a test that meets the unexpected shall stop there"
 )]
 
+mod balancer;
 mod fleet;
 mod outage;
 mod processes;
