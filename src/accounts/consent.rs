@@ -121,7 +121,7 @@ struct All {
     /// By state, until an answer comes.
     by_state: HashMap<String, Arc<Consent>>,
     /// By the one-time value to confirm with, while a yes is waited for.
-    by_confirm: HashMap<String, Arc<Consent>>,
+    held: HashMap<String, Arc<Consent>>,
 }
 
 impl Consents {
@@ -240,7 +240,7 @@ impl Consents {
         if !current.is_some_and(|known| Arc::ptr_eq(known, consent)) {
             return false;
         }
-        all.by_confirm
+        all.held
             .insert(held.doubt.confirm.clone(), Arc::clone(consent));
         *locked(&consent.held) = Some(held);
         self.show(&all);
@@ -250,7 +250,7 @@ impl Consents {
     /// Takes what waits for a yes or no: the value is good once and for its time.
     pub(super) fn release(&self, confirm: &str) -> Option<(Arc<Consent>, Held)> {
         let mut all = locked(&self.all);
-        let consent = all.by_confirm.remove(confirm)?;
+        let consent = all.held.remove(confirm)?;
         if consent.is_over() {
             return None;
         }
@@ -264,7 +264,7 @@ impl Consents {
         let mut all = locked(&self.all);
         all.by_state.remove(&consent.question.state);
         if let Some(held) = locked(&consent.held).take() {
-            all.by_confirm.remove(&held.doubt.confirm);
+            all.held.remove(&held.doubt.confirm);
         }
         let account = &consent.shown.account;
         if all

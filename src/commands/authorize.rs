@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::time::Instant;
 
-use super::invite::{Code, Invitation, ask_whether_meant, read_yes_or_no};
+use super::invite::{Invitation, ask_whether_meant, read_yes_or_no};
 use super::run::reach_out;
 use super::{AuthorizeArgs, complain, pasted_lines, runtime, say, store_place};
-use crate::accounts::{Accounts, Caller, Doubt, Outcome, Pending, Setup};
+use crate::accounts::{Accounts, Caller, Doubt, Outcome, Pending, Setup, UserCode};
 use crate::control::{Ask, Conversation, Tell, reach};
 use crate::secret::{Password, Secret};
 
@@ -50,7 +50,7 @@ async fn through(mut proxy: Conversation, account: &str) -> anyhow::Result<ExitC
                 match told {
                     Tell::Visit { url, listen, code, code_url, seconds } => {
                         let code = code.zip(code_url).zip(seconds);
-                        let code = code.map(|((code, url), left)| Code {
+                        let code = code.map(|((code, url), left)| UserCode {
                             code,
                             url,
                             until: Instant::now() + Duration::from_secs(left),
@@ -170,16 +170,11 @@ fn invite(asked: &Pending) -> Option<Invitation> {
         ask_whether_meant(&asked.account, doubt.signed_in.as_str());
         return None;
     }
-    let code = asked.code.as_ref().map(|code| Code {
-        code: code.code.clone(),
-        url: code.url.clone(),
-        until: code.until,
-    });
     Some(Invitation::show(
         &asked.account,
         &asked.url,
         asked.listen,
-        code,
+        asked.code.clone(),
     ))
 }
 

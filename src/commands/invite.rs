@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::say;
-use crate::accounts::{Accounts, Outcome, Pending};
+use crate::accounts::{Accounts, Outcome, Pending, UserCode};
 
 /// The longest text that is drawn, in bytes: beyond it the picture fits no screen.
 const MOST: usize = 300;
@@ -22,7 +22,7 @@ const MOST: usize = 300;
 /// An invitation on a terminal or in a pipe, with a countdown while a device code is good.
 pub(super) struct Invitation {
     account: String,
-    code: Option<Code>,
+    code: Option<UserCode>,
     terminal: bool,
     /// Whether the last line on the terminal is the countdown.
     drawn: bool,
@@ -30,16 +30,9 @@ pub(super) struct Invitation {
     told: Option<u64>,
 }
 
-/// A device code as it is shown.
-pub(super) struct Code {
-    pub(super) code: String,
-    pub(super) url: String,
-    pub(super) until: Instant,
-}
-
 impl Invitation {
     /// Shows what is to be done. `listen` is whether the browser's return is heard here.
-    pub(super) fn show(account: &str, url: &str, listen: bool, code: Option<Code>) -> Self {
+    pub(super) fn show(account: &str, url: &str, listen: bool, code: Option<UserCode>) -> Self {
         let mut invitation = Self {
             account: account.to_owned(),
             code,
@@ -129,7 +122,7 @@ pub(super) async fn take_line(accounts: &Arc<Accounts>, asked: &mut Option<Strin
     match outcome {
         Ok(Outcome::Authorised { account }) => tracing::info!("account {account} is authorised"),
         Ok(Outcome::Failed { account, why }) => {
-            tracing::warn!("account {account} is not authorised: {why}")
+            tracing::warn!("account {account} is not authorised: {why}");
         }
         Ok(Outcome::Differs {
             account,
@@ -142,7 +135,7 @@ pub(super) async fn take_line(accounts: &Arc<Accounts>, asked: &mut Option<Strin
         // The log has the new address.
         Ok(Outcome::Again(_)) => {}
         Ok(Outcome::Unknown) => {
-            tracing::warn!("the pasted address belongs to no sign-in that is waiting")
+            tracing::warn!("the pasted address belongs to no sign-in that is waiting");
         }
         Err(why) => tracing::warn!("the pasted text cannot be used: {why}"),
     }
