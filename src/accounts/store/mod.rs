@@ -133,6 +133,14 @@ impl Store {
         Ok(Self::with(backend, all))
     }
 
+    /// Opens a store in a file that cannot be replaced.
+    #[cfg(test)]
+    pub(super) fn fixed(path: &std::path::Path) -> Result<Self, String> {
+        let (file, all) = file::FileStore::open(path)?;
+        file.fix();
+        Ok(Self::with(Arc::new(file), all))
+    }
+
     /// Keeps records in `backend`, which holds `all` at this moment.
     pub(super) fn with(backend: Arc<dyn Backend>, all: All) -> Self {
         let entries = all

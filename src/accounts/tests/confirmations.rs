@@ -67,7 +67,7 @@ async fn somebody_else_waits_for_a_yes_and_logins_wait_on() {
     );
     let state = house.state(USER);
     assert_eq!(state.state, "waiting for a yes to who signed in");
-    assert!(!house.home.path().join("tokens.json").exists());
+    assert!(house.has_nothing_at_rest());
     // Who logs in now waits for the same yes, and is not sent to an address that is used up.
     let late = house.wait(USER, "pw");
     tokio::time::sleep(Duration::from_secs(300)).await;

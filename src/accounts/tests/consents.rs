@@ -189,7 +189,7 @@ async fn a_consent_without_a_login_waits_in_memory_for_the_first_one() {
         house.state(USER).state,
         "authorised, not yet sealed: waiting for the next login"
     );
-    assert!(!house.home.path().join("tokens.json").exists());
+    assert!(house.has_nothing_at_rest());
     assert_eq!(house.log_in(USER, "pw").await.unwrap(), "one");
     assert_eq!(house.state(USER).state, "authorised");
     assert_eq!(house.log_in(USER, "other").await.unwrap_err(), wrong());

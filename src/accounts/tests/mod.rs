@@ -10,6 +10,8 @@ mod entrust;
 mod first;
 mod interleavings;
 mod keys;
+#[cfg(unix)]
+mod kills;
 mod lend;
 mod model;
 mod named;
@@ -281,6 +283,10 @@ impl House {
     fn state(&self, user: &str) -> AccountState {
         let list = self.accounts.snapshot();
         list.into_iter().find(|a| a.account == user).unwrap()
+    }
+
+    fn has_nothing_at_rest(&self) -> bool {
+        std::fs::read(self.home.path().join("tokens.json")).is_ok_and(|bytes| bytes.is_empty())
     }
 
     fn on_disk(&self) -> serde_json::Value {

@@ -20,7 +20,7 @@ async fn no_password_and_no_account_are_refused_at_once() {
         "{refusal}"
     );
     assert!(house.fake.asked().is_empty());
-    assert!(!house.home.path().join("tokens.json").exists());
+    assert!(house.has_nothing_at_rest());
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +76,7 @@ async fn nothing_is_kept_of_a_first_password_that_got_no_token() {
     let house = House::new();
     house.fake.fails(Error::Denied(Said::new("no")));
     house.log_in("app@example.org", "first").await.unwrap_err();
-    assert!(!house.home.path().join("tokens.json").exists());
+    assert!(house.has_nothing_at_rest());
     house.fake.grants("one", 60, None);
     house.log_in("app@example.org", "second").await.unwrap();
     assert_eq!(

@@ -1,0 +1,108 @@
+//! The right to ask for an account's tokens, as a locked file: the system gives it back when its holder dies.
+//!
+//! Knows neither accounts nor tokens.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::disk::{is_at, private};
+
+/// How often a file that was taken away while we opened it is opened anew.
+const TRIES: usize = 100;
+
+/// Takes a lease; nothing while somebody else has it.
+pub(super) fn take(folder: &Path, account: &str) -> io::Result<Option<File>> {
+    let path = place(folder, account);
+    for _ in 0..TRIES {
+        let opened =
+            private(OpenOptions::new().write(true).create(true).truncate(false)).open(&path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make(folder)?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            // Its last holder may have removed it between our opening and our locking: then it is nobody's lease.
+            Ok(()) if is_at(&file, &path) => return Ok(Some(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Gives a lease back.
+pub(super) fn give_back(folder: &Path, account: &str, file: File) {
+    // While it is still locked. Where files cannot be told apart it stays, and the next holder finds it.
+    if cfg!(unix) {
+        fs::remove_file(place(folder, account)).ok();
+    }
+    drop(file);
+}
+
+fn place(folder: &Path, account: &str) -> PathBuf {
+    let digest = digest(&SHA256, account.as_bytes());
+    let name = digest.as_ref().iter().take(16);
+    folder.join(name.map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    let mut maker = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut maker, 0o700);
+    match maker.create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_whoever_comes_and_goes() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("tokens.json.leases");
+        let (inside, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let Some(file) = take(&folder, "u@example.org").unwrap() else {
+                            continue;
+                        };
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        taken.fetch_add(1, Ordering::SeqCst);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        give_back(&folder, "u@example.org", file);
+                    }
+                });
+            }
+        });
+        assert!(taken.load(Ordering::SeqCst) > 0);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lease_that_was_dropped_can_be_taken_and_accounts_have_their_own() {
+        let home = tempfile::tempdir().unwrap();
+        let first = take(home.path(), "u").unwrap().unwrap();
+        assert!(take(home.path(), "u").unwrap().is_none());
+        let other = take(home.path(), "v").unwrap().unwrap();
+        drop(first);
+        let again = take(home.path(), "u").unwrap().unwrap();
+        give_back(home.path(), "u", again);
+        give_back(home.path(), "v", other);
+        assert!(take(home.path(), "u").unwrap().is_some());
+    }
+}
