@@ -38,6 +38,8 @@ struct Known {
     held: Held,
     /// What the file looked like when it held that.
     look: Option<Look>,
+    /// The highest number of any writing that was seen.
+    highest: u64,
     /// Whether it cannot be replaced, so that documents are written into it.
     fixed: bool,
 }
@@ -109,6 +111,7 @@ impl FileStore {
         let bytes = disk::read(file).map_err(|error| self.unreadable(&error))?;
         let held = text::parse(&self.path, &bytes)?;
         let mut known = locked(&self.known);
+        known.highest = known.highest.max(held.sequence);
         known.held = held;
         known.look = Some(look);
         Ok(())
@@ -152,11 +155,10 @@ impl FileStore {
     /// Writes the changes that nobody else was first with.
     fn change(&self, changes: Vec<Change>) -> Result<Vec<Swapped>, String> {
         let mut file = disk::lock(&self.path).map_err(|error| self.unwritable(&error))?;
-        let before = locked(&self.known).held.sequence;
         self.renew(&mut file)?;
         let mut next = locked(&self.known).held.clone();
-        // Numbers go on even where the file was lost, so that nobody takes a new revision for one they know.
-        next.sequence = next.sequence.max(before).max(1) + 1;
+        // Numbers go on even where the file was lost or an old one put in its place, so that nobody takes a new revision for one they know.
+        next.sequence = locked(&self.known).highest.max(1) + 1;
         let mut swapped = Vec::new();
         for change in changes {
             let now = next.rows.get(&change.account);
@@ -206,6 +208,7 @@ impl FileStore {
             }
         };
         *locked(&self.known) = Known {
+            highest: next.sequence,
             held: next,
             look: Some(look),
             fixed,

@@ -258,3 +258,49 @@ async fn a_file_that_cannot_be_replaced_holds_the_newest_of_several_documents() 
     assert_eq!(text.lines().count(), 1);
     assert!(text.contains("\"end\""));
 }
+
+#[tokio::test]
+#[ignore = "takes long and tells what a large store costs"]
+async fn ten_thousand_accounts() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("tokens.json");
+    let store = Arc::new(open(&path).unwrap());
+    let record = |n: usize| Record {
+        serial: n as u64,
+        sealed: [("access_token", 3_300), ("refresh_token", 1_600)]
+            .map(|(field, len)| (field.to_owned(), "x".repeat(len)))
+            .into(),
+        ..Record::default()
+    };
+    for n in 0..10_000 {
+        store.put(&format!("u{n}@example.org"), record(n));
+    }
+    let time = |what: &str, from: std::time::Instant| println!("{what}: {:?}", from.elapsed());
+    let from = std::time::Instant::now();
+    store.flush(drop).await.unwrap();
+    time("all at once", from);
+    println!("{} bytes", fs::metadata(&path).unwrap().len());
+    let from = std::time::Instant::now();
+    drop(open(&path).unwrap());
+    time("open", from);
+    let from = std::time::Instant::now();
+    let logins = (0..100).map(|n| {
+        let store = Arc::clone(&store);
+        store.put(&format!("u{n}@example.org"), record(n + 1));
+        tokio::spawn(async move { store.flush(drop).await })
+    });
+    for login in logins.collect::<Vec<_>>() {
+        login.await.unwrap().unwrap();
+    }
+    time("100 logins at once", from);
+    let from = std::time::Instant::now();
+    assert!(store.fetch("u1@example.org").await.unwrap().is_some());
+    time("a look", from);
+    let from = std::time::Instant::now();
+    let lease = store.lease("u1@example.org").await.unwrap().unwrap();
+    store.release(lease).await.unwrap();
+    time("a lease", from);
+    let from = std::time::Instant::now();
+    assert!(store.news().await.unwrap().is_empty());
+    time("no news", from);
+}
