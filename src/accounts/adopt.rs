@@ -98,7 +98,7 @@ impl Accounts {
         let newer_there = record.serial > basis.serial;
         let newer_here = state.serial != basis.serial;
         // A sign-in that they know nothing of is worth more than their knowing of none.
-        let theirs_win = newer_there && !(state.refresh.is_some() && !record.holds_refresh_token());
+        let theirs_win = newer_there && (record.holds_refresh_token() || state.refresh.is_none());
         tracing::debug!(
             "another process wrote account {} before us; tokens: {}",
             Said::new(&name),

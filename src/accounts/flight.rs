@@ -52,7 +52,7 @@ impl Accounts {
         let overruled = state.overruled;
         self.underway(async move {
             let turn = this.turn(&account, known.as_ref()).await;
-            let (landed, lease) = match this.choose(&account, turn, grant, overruled) {
+            let (landed, lease) = match Self::choose(&account, turn, grant, overruled) {
                 Chosen::Ask(grant, lease) => {
                     let world = this.world();
                     let asking = world.source.ask(&settings, secret.as_ref(), &grant);
@@ -99,7 +99,7 @@ impl Accounts {
     }
 
     /// Chooses what to ask with: what is at hand may be newer than when the wish arose.
-    fn choose(&self, account: &Account, turn: Turn, grant: Grant, overruled: u64) -> Chosen {
+    fn choose(account: &Account, turn: Turn, grant: Grant, overruled: u64) -> Chosen {
         let mut state = account.state();
         match turn {
             Turn::Answered(token) => Chosen::Landed(Landed::Token(token), None),

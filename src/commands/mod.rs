@@ -49,7 +49,7 @@ enum Command {
     Run(RunArgs),
     /// Write an account and its services into a configuration file
     Register(Box<register::RegisterArgs>),
-    /// Take accounts and tokens over from sasl-xoauth2, mutt_oauth2.py, oama or pizauth
+    /// Take accounts and tokens over from sasl-xoauth2, mutt, oama or pizauth
     Import(Box<import::ImportArgs>),
     /// Sign an account in: show the address to visit and wait for the consent
     Authorize(AuthorizeArgs),

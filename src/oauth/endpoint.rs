@@ -96,7 +96,7 @@ impl Endpoint {
         let asking = Asking {
             mortal: matches!(
                 grant,
-                Grant::Code { .. } | Grant::Refresh(_) | Grant::Device(_)
+                Grant::Code { .. } | Grant::Refresh(_) | Grant::Device(_) | Grant::Password(_)
             ),
             once: matches!(grant, Grant::Code { .. } | Grant::Device(_)),
             polling: matches!(grant, Grant::Device(_)),

@@ -76,8 +76,8 @@ enum Dot {
     Line,
     Cr,
     Start,
-    Dot,
-    DotCr,
+    Alone,
+    Ending,
 }
 
 /// Follows one client after its login.
@@ -278,13 +278,13 @@ impl Guard {
             };
             at += 1;
             dot = match (dot, byte) {
-                (Dot::DotCr, b'\n') => {
+                (Dot::Ending, b'\n') => {
                     self.at = LINE;
                     return at;
                 }
                 (Dot::Cr, b'\n') => Dot::Start,
-                (Dot::Start, b'.') => Dot::Dot,
-                (Dot::Dot, b'\r') => Dot::DotCr,
+                (Dot::Start, b'.') => Dot::Alone,
+                (Dot::Alone, b'\r') => Dot::Ending,
                 (_, b'\r') => Dot::Cr,
                 _ => Dot::Line,
             };

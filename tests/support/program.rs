@@ -1,4 +1,5 @@
 //! The program itself, started as a person or a service manager would start it.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::net::SocketAddr;
 use std::path::Path;

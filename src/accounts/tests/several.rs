@@ -270,11 +270,12 @@ async fn two_hundred_logins_of_twenty_accounts_on_three_proxies_make_twenty_requ
     let strict = Arc::new(Strict::default());
     strict.life.store(60, Ordering::SeqCst);
     let source: Arc<dyn Source> = Arc::clone(&strict) as _;
-    let sections: String = (0..20)
+    let sections: Vec<String> = (0..20)
         .map(|n| {
             format!("[u{n}@example.org]\ntoken_url = https://idp.example/token\noauth2_flow = password\noauth2_scope = mail\nclient_id = app\n")
         })
         .collect();
+    let sections = sections.concat();
     let street = Street::new(3, &source, &sections);
     let user = |n: usize| format!("u{}@example.org", n % 20);
     for round in 1..=4_usize {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::disk::{is_at, private};
+use super::text;
 
 /// How often a file that was taken away while we opened it is opened anew.
 const TRIES: usize = 100;
@@ -49,8 +50,8 @@ pub(super) fn give_back(folder: &Path, account: &str, file: File) {
 
 fn place(folder: &Path, account: &str) -> PathBuf {
     let digest = digest(&SHA256, account.as_bytes());
-    let name = digest.as_ref().iter().take(16);
-    folder.join(name.map(|byte| format!("{byte:02x}")).collect::<String>())
+    let name = digest.as_ref().split_at_checked(16).map(|(half, _)| half);
+    folder.join(text::hexadecimal(name.unwrap_or_default()))
 }
 
 fn make(folder: &Path) -> io::Result<()> {

@@ -272,7 +272,7 @@ impl Backend for Arc<FileStore> {
     }
 
     fn swap(&self, changes: Vec<Change>) -> Doing<'_, Vec<Swapped>> {
-        let this = Arc::clone(self);
+        let this = Self::clone(self);
         Box::pin(async move {
             let writing = tokio::task::spawn_blocking(move || this.change(changes));
             writing

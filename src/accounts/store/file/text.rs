@@ -76,6 +76,11 @@ impl Row {
 
 /// Reads a file's content. The error is for a person.
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Held, String> {
+    /// The part that every version has.
+    #[derive(Deserialize)]
+    struct Any {
+        version: u32,
+    }
     let at = path.display();
     let broken = |error: &dyn std::fmt::Display| {
         format!("could not read the store {at}: {error}; {LEFT_ALONE}")
@@ -85,11 +90,6 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Held, String> {
         None if bytes.iter().all(u8::is_ascii_whitespace) => return Ok(Held::default()),
         None => (only(bytes).map_err(|why| broken(&why))?, 0),
     };
-    /// The part that every version has.
-    #[derive(Deserialize)]
-    struct Any {
-        version: u32,
-    }
     let Any { version } = serde_json::from_slice(document).map_err(|error| broken(&error))?;
     if version != 1 {
         return Err(format!(
@@ -210,12 +210,16 @@ fn body(rows: &Rows, sequence: u64) -> Result<String, String> {
 }
 
 fn sum(bytes: &[u8]) -> String {
-    let digest = digest(&SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hexadecimal(digest(&SHA256, bytes).as_ref())
+}
+
+/// Writes bytes as hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -291,8 +295,8 @@ mod tests {
         let ordinary = render(&rows("one"), 1).unwrap();
         for bad in [
             one.replace("one", "two"),
-            one[..one.len() / 2].to_owned(),
-            ordinary[..ordinary.len() / 2].to_owned(),
+            one.chars().take(one.len() / 2).collect(),
+            ordinary.chars().take(ordinary.len() / 2).collect(),
             ordinary.clone() + "{}",
             ordinary.clone() + &ordinary,
         ] {
