@@ -1,4 +1,4 @@
-//! Several proxies on one store: a real Redis, a real PostgreSQL, and moto in the place of AWS.
+//! Several proxies on one store: a real Redis, a real `PostgreSQL`, and moto in the place of AWS.
 //!
 //! The servers are started from what is installed. A test whose programs are not installed says so in one line and
 //! passes; with `CI=true` it fails. `.ci/run` installs what is needed. Without the cargo features there is nothing to try.
