@@ -286,7 +286,7 @@ async fn a_systemd_credential_is_a_store_key_and_a_missing_keyring_is_said_in_on
     assert!(imap(at, "pw").await.starts_with("OK"));
     stopped(proxy).await;
     let store = fs::read_to_string(home.join("emailproxy.tokens.json")).unwrap();
-    assert!(store.contains("\"by\": \"store\""), "{store}");
+    assert!(store.contains("\"by\":\"store\""), "{store}");
 
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("credential:emailproxy-key", "keyring")).unwrap();

@@ -93,7 +93,8 @@ async fn a_delegate_is_stored_after_a_yes_on_the_page() {
         "{}",
         logs.text()
     );
-    assert!(!proxy.store().exists());
+    let rests = fs::read_to_string(proxy.store()).unwrap();
+    assert!(!rests.contains(SHARED), "{rests}");
     let page = press(&back, &page, "yes").await;
     assert!(page.contains("Sign-in succeeded"), "{page}");
     let said = client.until_tagged("x").await;

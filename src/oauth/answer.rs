@@ -24,6 +24,9 @@ const USUAL_LIFETIME: f64 = 3_600.0;
 /// No token is believed to be good for longer, in seconds: 30 days.
 const LONGEST_LIFETIME: f64 = 2_592_000.0;
 
+/// The longest refresh token taken, in bytes (RFC 6749 appendix A.17 allows printable ASCII and names no length).
+const MAX_REFRESH: usize = 16 * 1024;
+
 /// How deep an answer's JSON may nest.
 const MAX_DEPTH: usize = 16;
 
@@ -203,6 +206,11 @@ pub(super) fn strict(object: &Map<String, Value>, asked: &Asked) -> Result<HttpR
     clean.insert("token_type".into(), "bearer".into());
     clean.insert("expires_in".into(), lifetime(object).into());
     if let Some(refresh) = text("refresh_token") {
+        let printable = refresh.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if !printable || refresh.len() > MAX_REFRESH {
+            let why = "the endpoint gave a refresh token that is longer than 16 KiB or holds more than printable ASCII";
+            return Err(asked.error(verdict::of(Sign::OddToken), why.to_owned()));
+        }
         clean.insert("refresh_token".into(), refresh.into());
     }
     let mut answer = HttpResponse::new(Value::Object(clean).to_string().into_bytes());

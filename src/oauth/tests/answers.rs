@@ -29,7 +29,7 @@ fn judge_as(status: u16, kind: &str, body: &[u8], asked: &Asked) -> Result<Token
     tokens(&serde_json::from_slice(strict.body()).unwrap())
 }
 
-fn judge(status: u16, body: &str) -> Result<Tokens, Error> {
+pub(super) fn judge(status: u16, body: &str) -> Result<Tokens, Error> {
     judge_as(status, "application/json", body.as_bytes(), &asked())
 }
 

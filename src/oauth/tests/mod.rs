@@ -9,6 +9,7 @@ mod issuers;
 mod keys;
 mod managed_identities;
 mod proofs;
+mod refresh_tokens;
 mod service_accounts;
 mod verdicts;
 mod ways;
