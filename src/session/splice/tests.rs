@@ -1,0 +1,182 @@
+//! Relays of all kinds of ends, in crumbs and against the clock.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::protocol::guard::Speech;
+
+/// A server that says nothing, takes everything, and never lets our end be passed on.
+struct Stuck {
+    told: usize,
+}
+
+impl tokio::io::AsyncRead for Stuck {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl tokio::io::AsyncWrite for Stuck {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.told += 1;
+        assert!(self.told < 100, "the relay spins");
+        Poll::Pending
+    }
+}
+
+fn relay(
+    width: usize,
+) -> (
+    DuplexStream,
+    DuplexStream,
+    JoinHandle<(io::Result<()>, Traffic)>,
+) {
+    let (client, at_client) = duplex(width);
+    let (server, at_server) = duplex(width);
+    let task = tokio::spawn(async move {
+        let mut traffic = Traffic::default();
+        let ended = splice(
+            Wire::new(at_client, "client"),
+            Wire::new(at_server, "server"),
+            &mut Guard::new(Speech::Imap),
+            &mut traffic,
+        )
+        .await;
+        (ended, traffic)
+    });
+    (client, server, task)
+}
+
+#[tokio::test]
+async fn every_byte_arrives_in_both_directions_whatever_the_crumbs() {
+    for width in [1, 7, 100_000] {
+        let (client, server, task) = relay(width);
+        let (mut client_reads, mut client_writes) = tokio::io::split(client);
+        let (mut server_reads, mut server_writes) = tokio::io::split(server);
+        let mail: Vec<u8> = (0..70_000_u32).map(|n| (n % 251) as u8).collect();
+        let (up, down) = (mail.clone(), mail.iter().rev().copied().collect::<Vec<_>>());
+        let (want_up, want_down) = (up.clone(), down.clone());
+        let send_up = tokio::spawn(async move {
+            client_writes.write_all(&up).await.unwrap();
+            client_writes.shutdown().await.unwrap();
+        });
+        let send_down = tokio::spawn(async move {
+            server_writes.write_all(&down).await.unwrap();
+            server_writes.shutdown().await.unwrap();
+        });
+        let hear_up = tokio::spawn(async move {
+            let mut got = Vec::new();
+            server_reads.read_to_end(&mut got).await.unwrap();
+            got
+        });
+        let mut got_down = Vec::new();
+        client_reads.read_to_end(&mut got_down).await.unwrap();
+        assert!(got_down == want_down, "down, width {width}");
+        assert!(hear_up.await.unwrap() == want_up, "up, width {width}");
+        send_up.await.unwrap();
+        send_down.await.unwrap();
+        let (ended, traffic) = task.await.unwrap();
+        ended.unwrap();
+        assert_eq!(
+            traffic,
+            Traffic {
+                sent: 70_000,
+                received: 70_000
+            }
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_close_is_passed_on_and_the_answer_still_comes() {
+    let (mut client, mut server, task) = relay(64);
+    client.write_all(b"last words").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut heard = Vec::new();
+    server.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"last words");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    server.write_all(b"answer").await.unwrap();
+    let mut answer = [0; 6];
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"answer");
+    let begun = Instant::now();
+    task.await.unwrap().0.unwrap();
+    assert_eq!(
+        begun.elapsed().as_secs(),
+        5,
+        "silence ends the second direction after 5 s"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_waits_while_the_server_still_answers() {
+    let (mut client, mut server, task) = relay(64);
+    client.write_all(b"a b c").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut heard = [0; 5];
+    server.read_exact(&mut heard).await.unwrap();
+    let begun = Instant::now();
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        server.write_all(b"answer").await.unwrap();
+        let mut answer = [0; 6];
+        client.read_exact(&mut answer).await.unwrap();
+    }
+    assert_eq!(server.read(&mut heard).await.unwrap(), 0);
+    assert_eq!(
+        begun.elapsed().as_secs(),
+        4,
+        "3 s of answers, 1 s of silence"
+    );
+    drop(server);
+    task.await.unwrap().0.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_no_end_is_left_without_spinning() {
+    let (mut client, at_client) = duplex(64);
+    client.write_all(b"last words").await.unwrap();
+    client.shutdown().await.unwrap();
+    let begun = Instant::now();
+    let mut traffic = Traffic::default();
+    let server = Wire::new(Stuck { told: 0 }, "server");
+    let mut guard = Guard::new(Speech::Imap);
+    splice(
+        Wire::new(at_client, "client"),
+        server,
+        &mut guard,
+        &mut traffic,
+    )
+    .await
+    .unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(traffic.sent, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_relay_lives_on() {
+    let (mut client, mut server, task) = relay(64);
+    tokio::time::sleep(Duration::from_secs(3 * 60 * 60)).await;
+    client.write_all(b"x").await.unwrap();
+    assert_eq!(server.read_u8().await.unwrap(), b'x');
+    drop((client, server));
+    task.await.unwrap().0.unwrap();
+}
