@@ -11,11 +11,11 @@ fn refresh_tokens_of_any_printable_ascii_up_to_16_kib_are_taken() {
         judge(200, &body).map(|tokens| tokens.refresh.unwrap().reveal().clone())
     };
     let all: String = (' '..='~').collect();
-    for good in [all.clone(), all.repeat(173)[..16_384].to_owned()] {
+    for good in [all.clone(), "~".repeat(16_384)] {
         assert_eq!(judge(&good).unwrap(), good);
     }
     for bad in [
-        all.repeat(173)[..16_385].to_owned(),
+        "~".repeat(16_385),
         "a\u{1}b".into(),
         "a\r\nb".into(),
         "\u{e9}".into(),
