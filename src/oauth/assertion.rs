@@ -24,6 +24,9 @@ use super::{Error, file};
 use crate::config::{AccountSettings, AssertionAlgorithm, Certificate};
 use crate::secret::Secret;
 
+/// How long after files that do not go together they are read once more.
+const RENEWAL: Duration = Duration::from_secs(1);
+
 /// The longest assertion read from a file, in bytes.
 const MAX_ASSERTION: u64 = 16 * 1024;
 
@@ -72,7 +75,14 @@ pub(super) async fn of(
     let Some(files) = &account.assertion_certificate else {
         return Ok(None);
     };
-    let signer = Signer::read(files).await.map_err(fault)?;
+    let signer = match Signer::read(files).await {
+        Ok(signer) => signer,
+        // A renewal writes two files, and between the two they do not go together.
+        Err(_) => {
+            tokio::time::sleep(RENEWAL).await;
+            Signer::read(files).await.map_err(fault)?
+        }
+    };
     let now = seconds_since_1970();
     let notice = signer.judge_time(files, now).map_err(fault)?;
     if let Some(notice) = notice

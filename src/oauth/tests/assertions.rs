@@ -8,7 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use rcgen::KeyPair;
 
-use super::super::assertion::{Notices, Signer, seconds_since_1970};
+use super::super::assertion::{Notices, Signer, of, seconds_since_1970};
 use super::super::{Endpoint, Error, Grant};
 use super::keys::{Files, KEY, OTHER, certificate, pkcs1, verified};
 use super::{Pretend, account, client, json};
@@ -140,6 +140,22 @@ async fn a_renewed_certificate_is_used_from_then_on() {
     files.write("app.key", OTHER.serialize_pem());
     let (form, _) = sent(&client, &Grant::ClientCredentials, shape).await;
     verified(&form["client_assertion"], &OTHER, Algorithm::PS256);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_half_done_is_waited_for() {
+    let files = Files::new();
+    let pair = files.usual();
+    std::fs::write(&pair.key, OTHER.serialize_pem()).unwrap();
+    let mut account = account("https://idp.example/token");
+    account.assertion_certificate = Some(pair.clone());
+    let notices = Notices::default();
+    let renewal = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        std::fs::write(&pair.certificate, certificate(&OTHER, -1, 365).0).unwrap();
+    };
+    let (proof, ()) = tokio::join!(of(&account, &notices), renewal);
+    verified(proof.unwrap().unwrap().reveal(), &OTHER, Algorithm::PS256);
 }
 
 #[tokio::test]
