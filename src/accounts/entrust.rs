@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::passwords::NewPassword;
-use super::{Accounts, Caller};
+use super::{Accounts, Caller, clock};
 use crate::refusal::NotAdmitted;
 use crate::said::Said;
 use crate::secret::{Password, Secret};
@@ -65,6 +65,9 @@ impl Accounts {
             }
             state.access = None;
             state.refresh = Some(refresh);
+            // Not tried before its first login: a provider that rotates would take it from the program it came from.
+            state.refreshed_at = Some(clock::unix());
+            state.serial += 1;
             self.shelve(&account, state);
         }
         self.write_down().await
