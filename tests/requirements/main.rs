@@ -1,0 +1,20 @@
+//! The requirements of docs/SECURITY.md, each with at least one test that is named after it (`r01_...`).
+//!
+//! Peers that mean harm are played here against the whole proxy; what a single room proves by itself lies with that room.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "this is a test"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod before_login;
+mod browser;
+mod neighbours;
+mod passwords;
+mod secrets;
+mod servers;
+mod tokens;

@@ -1,0 +1,1 @@
+//! Guessers and first comers.
