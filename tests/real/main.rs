@@ -37,6 +37,7 @@ mod command_line;
 mod consent;
 mod grants;
 mod load_balancer;
+mod older_devices;
 mod openid;
 mod round_trip;
 mod servers_alone;
