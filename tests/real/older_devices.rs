@@ -36,7 +36,10 @@ async fn a_device_with_tls_1_0_gets_in_through_a_terminator_and_is_known_by_its_
     let text = documented()
         .replace("192.0.2.7:993", &format!("127.0.0.1:{front}"))
         .replace("127.0.0.1:2993", &format!("127.0.0.1:{}", service.port()))
-        .replace("/etc/stunnel/mail.pem", &stage.ca.certificate.display().to_string())
+        .replace(
+            "/etc/stunnel/mail.pem",
+            &stage.ca.certificate.display().to_string(),
+        )
         .replace("/etc/stunnel/mail.key", &stage.ca.key.display().to_string());
     let file = stage.folder().join("stunnel.conf");
     fs::write(&file, format!("foreground = yes\npid =\n{text}")).unwrap();
@@ -46,7 +49,13 @@ async fn a_device_with_tls_1_0_gets_in_through_a_terminator_and_is_known_by_its_
     log::until_listening("stunnel", &[front]).await;
 
     let mut device = Command::new("openssl")
-        .args(["s_client", "-quiet", "-tls1", "-cipher", "DEFAULT@SECLEVEL=0"])
+        .args([
+            "s_client",
+            "-quiet",
+            "-tls1",
+            "-cipher",
+            "DEFAULT@SECLEVEL=0",
+        ])
         .args(["-bind", "127.0.0.3:0"])
         .args(["-connect", &format!("127.0.0.1:{front}")])
         .stdin(Stdio::piped())
@@ -62,10 +71,18 @@ async fn a_device_with_tls_1_0_gets_in_through_a_terminator_and_is_known_by_its_
     drop(input);
     let done = done.unwrap().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
-    assert!(said.contains("b OK") && said.contains("c OK"), "{said}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        said.contains("b OK") && said.contains("c OK"),
+        "{said}{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     let arrived = |line: &str| {
-        line.contains("Accepting new connection from 127.0.0.3:").then_some(())
+        line.contains("Accepting new connection from 127.0.0.3:")
+            .then_some(())
     };
-    proxy.printed().find("the device's own address", arrived).await;
+    proxy
+        .printed()
+        .find("the device's own address", arrived)
+        .await;
     proxy.stop();
 }
