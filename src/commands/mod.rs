@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::accounts::Place;
 use crate::config::Config;
 
+mod attend;
 mod authorize;
 mod import;
 mod invite;
@@ -159,7 +160,7 @@ pub fn main() -> ExitCode {
     process::prepare();
     let line = CommandLine::parse();
     let done = match line.command.unwrap_or(Command::Run(line.run)) {
-        Command::Run(args) => run::run(&args),
+        Command::Run(args) => attend::run(&args),
         Command::Register(args) => register::run(&args),
         Command::Authorize(args) => authorize::authorize(&args),
         Command::Password(args) => password::password(&args),
