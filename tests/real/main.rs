@@ -20,6 +20,7 @@
 mod browser;
 mod ca;
 mod client;
+#[allow(dead_code, reason = "tests/load uses the rest")]
 mod daemon;
 mod desk;
 mod dovecot;
@@ -27,7 +28,9 @@ mod installed;
 mod log;
 mod oidc;
 mod ports;
+#[allow(dead_code, reason = "tests/load uses the rest")]
 mod postfix;
+#[allow(dead_code, reason = "tests/load uses the rest")]
 mod proxy;
 mod stage;
 

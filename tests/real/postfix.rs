@@ -3,7 +3,7 @@
 //! Each has its own configuration, queue and data folder beside whatever the machine runs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,6 +42,7 @@ postlog unix-dgram n - n - 1 postlogd
 #[derive(Debug)]
 pub(crate) struct Postfix {
     daemon: Daemon,
+    name: &'static str,
     folder: PathBuf,
     log: Log,
     /// Submission with STARTTLS and XOAUTH2.
@@ -167,6 +168,10 @@ impl Postfix {
              message_size_limit = 60000000\n\
              mailbox_size_limit = 0\n\
              in_flow_delay = 0\n\
+             queue_minfree = 0\n\
+             enable_long_queue_ids = yes\n\
+             local_header_rewrite_clients =\n\
+             disable_mime_output_conversion = yes\n\
              smtpd_error_sleep_time = 0\n\
              smtpd_client_connection_count_limit = 0\n\
              minimal_backoff_time = 1\n\
@@ -187,17 +192,37 @@ impl Postfix {
             output.status.success(),
             "could not lay out Postfix's queue: {output:?}"
         );
-        // `postfix start-fg` would leave a shell between us and the daemon.
-        let mut command = Command::new(daemon_folder().join("master"));
-        command.arg("-c").arg(folder.join("etc")).arg("-d");
-        let daemon = Daemon::start(name, &command, &folder.join("printed"));
         Self {
-            daemon,
+            daemon: master(name, folder),
+            name,
             folder: folder.to_owned(),
             log: Log::at(&folder.join("log")),
             submission: ports[0],
             submissions: ports[1],
         }
+    }
+
+    /// Ends it in the middle of everything it does.
+    pub(crate) fn kill(&mut self) {
+        self.daemon.kill();
+    }
+
+    /// Ends it as an administrator does, which cuts whoever is connected.
+    pub(crate) fn stop(&mut self) {
+        self.daemon.stop();
+    }
+
+    /// Starts it again on the same queue and the same ports.
+    pub(crate) async fn start_again(&mut self) {
+        self.daemon = master(self.name, &self.folder);
+        until_listening(self.name, &[self.submission, self.submissions]).await;
+    }
+
+    /// Returns how many mails wait in its queue, those not counted that it has not yet said yes to.
+    pub(crate) fn waiting(&self) -> usize {
+        let queues = ["incoming", "active", "deferred"];
+        let all = queues.map(|queue| complete(&self.folder.join("queue").join(queue)));
+        all.iter().sum()
     }
 
     /// Returns Postfix's own log.
@@ -218,6 +243,27 @@ impl Drop for Postfix {
         }
         self.daemon.stop();
     }
+}
+
+/// Starts the daemon that starts all others.
+fn master(name: &'static str, folder: &Path) -> Daemon {
+    // `postfix start-fg` would leave a shell between us and the daemon.
+    let mut command = Command::new(daemon_folder().join("master"));
+    command.arg("-c").arg(folder.join("etc")).arg("-d");
+    Daemon::start(name, &command, &folder.join("printed"))
+}
+
+/// Counts the mails in a part of the queue: files whose owner may execute them, which is how Postfix marks those that
+/// are whole.
+fn complete(queue: &Path) -> usize {
+    let entries = fs::read_dir(queue).into_iter().flatten().flatten();
+    let count = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => complete(&entry.path()),
+        Ok(found) => usize::from(found.mode() & 0o100 != 0),
+        // It has moved on in the meantime.
+        Err(_) => 0,
+    };
+    entries.map(count).sum()
 }
 
 /// Returns where Postfix keeps its daemons.

@@ -98,23 +98,32 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Writes a configuration and starts the program on it; returns when all services listen.
     pub(crate) async fn start(stage: &Stage, services: &[Service], accounts: &str) -> Self {
-        let mut text = format!("[emailproxy]\nca_file = {}\n\n", stage.ca.root.display());
-        for service in services {
-            text.push_str(&format!(
-                "[{}-{}]\n{}\n",
-                service.protocol, service.port, service.lines
-            ));
-        }
-        text.push_str(accounts);
-        fs::write(configuration(stage), text).unwrap();
+        write(stage, "", services, accounts);
         Self::start_again(stage, services).await
+    }
+
+    /// Does the same with these lines in `[emailproxy]`, and logs no more than usual.
+    pub(crate) async fn start_quietly(
+        stage: &Stage,
+        options: &str,
+        services: &[Service],
+        accounts: &str,
+    ) -> Self {
+        write(stage, options, services, accounts);
+        Self::launch(stage, services, &[]).await
     }
 
     /// Starts the program on the configuration and the token store of an earlier start.
     pub(crate) async fn start_again(stage: &Stage, services: &[Service]) -> Self {
+        Self::launch(stage, services, &["--debug"]).await
+    }
+
+    async fn launch(stage: &Stage, services: &[Service], arguments: &[&str]) -> Self {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_emailproxy"));
         command
-            .args(["run", "--no-gui", "--debug", "--config-file"])
+            .args(["run", "--no-gui"])
+            .args(arguments)
+            .arg("--config-file")
             .arg(configuration(stage))
             .arg("--cache-store")
             .arg(store(stage));
@@ -171,6 +180,11 @@ impl Proxy {
         found.expect("the test configured that service").1
     }
 
+    /// Returns the process' number.
+    pub(crate) fn id(&self) -> u32 {
+        self.daemon.id()
+    }
+
     /// Returns what the program wrote.
     pub(crate) fn printed(&self) -> &Log {
         &self.daemon.printed
@@ -221,6 +235,20 @@ impl Proxy {
             "the program did not end well on SIGTERM"
         );
     }
+}
+
+/// Writes a configuration.
+fn write(stage: &Stage, options: &str, services: &[Service], accounts: &str) {
+    let root = stage.ca.root.display();
+    let mut text = format!("[emailproxy]\nca_file = {root}\n{options}\n");
+    for service in services {
+        text.push_str(&format!(
+            "[{}-{}]\n{}\n",
+            service.protocol, service.port, service.lines
+        ));
+    }
+    text.push_str(accounts);
+    fs::write(configuration(stage), text).unwrap();
 }
 
 /// Returns the configuration's path.

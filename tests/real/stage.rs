@@ -27,6 +27,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the servers, if they and the further `programs` of the test are installed.
     pub(crate) async fn set(test: &str, programs: &[&str], manners: Manners) -> Option<Self> {
+        Self::delivering_to(None, test, programs, manners).await
+    }
+
+    /// Starts the servers as [`Stage::set`] does; Postfix delivers to this LMTP port, or to Dovecot.
+    pub(crate) async fn delivering_to(
+        lmtp: Option<u16>,
+        test: &str,
+        programs: &[&str],
+        manners: Manners,
+    ) -> Option<Self> {
         let needed = [installed::SERVERS, programs].concat();
         if !installed::all(test, &needed) {
             return None;
@@ -41,8 +51,8 @@ impl Stage {
         let oidc = Oidc::start(folder.path(), manners).await;
         let relay = ports::free();
         let dovecot = Dovecot::start(folder.path(), &ca, &oidc, relay).await;
-        let postfix =
-            Postfix::submission(folder.path(), &ca, dovecot.auth, dovecot.lmtp, relay).await;
+        let lmtp = lmtp.unwrap_or(dovecot.lmtp);
+        let postfix = Postfix::submission(folder.path(), &ca, dovecot.auth, lmtp, relay).await;
         Some(Self {
             postfix,
             dovecot,
