@@ -4,8 +4,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// How many descriptors are kept for everything but mail connections: listeners, log, store, token requests, page.
+/// How many descriptors are kept at least for everything but mail connections: listeners, log, store, token requests,
+/// pages, commands.
 const OTHERS: u64 = 64;
+
+/// The part of all descriptors that is kept for them: with many logins at once there are many of these.
+const SHARE: u64 = 20;
 
 /// How many connections may be served where the system does not limit descriptors.
 const PLENTY: usize = 1_000_000;
@@ -36,6 +40,7 @@ pub(super) fn prepare() {
 /// Returns how many connections the limit of open files allows: each needs two, one to each side.
 pub(super) fn room() -> usize {
     getrlimit(Resource::Nofile).current.map_or(PLENTY, |files| {
-        usize::try_from(files.saturating_sub(OTHERS) / 2).unwrap_or(PLENTY)
+        let others = OTHERS.max(files / SHARE);
+        usize::try_from(files.saturating_sub(others) / 2).unwrap_or(PLENTY)
     })
 }

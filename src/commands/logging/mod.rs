@@ -1,17 +1,13 @@
 //! Where log lines go: standard output, a file that is rotated, and the last lines kept for `emailproxy logs`.
 //!
-//! A reader that blocks the pipe loses lines; it never holds up mail.
+//! Whoever does not take the lines loses some; mail is never held up by that.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use file_rotate::compression::Compression;
-use file_rotate::suffix::AppendCount;
-use file_rotate::{ContentLimit, FileRotate};
 use tracing::Subscriber;
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
@@ -23,21 +19,17 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use super::LogFormat;
 use crate::control::Recent;
+use file::LogFile;
+use outlet::{FarEnd, Writing};
 
-/// When a log file is full, in bytes; the predecessor's figure.
-const FILE_SIZE: usize = 32 * 1024 * 1024;
-
-/// How many full log files are kept.
-const FILES: usize = 10;
-
-/// How many lines may wait for a slow reader.
-const WAITING: usize = 16_384;
+mod file;
+mod outlet;
 
 /// The log while the program runs. Dropping it writes what is still waiting.
 pub(super) struct Logging {
     filter: reload::Handle<EnvFilter, Registry>,
     debug: bool,
-    _writers: Vec<WorkerGuard>,
+    _writers: Vec<Writing>,
 }
 
 /// Begins to log.
@@ -48,13 +40,17 @@ pub(super) fn begin(
     recent: &Recent,
 ) -> anyhow::Result<Logging> {
     let (filter, handle) = reload::Layer::new(level(debug));
-    let (out, out_guard) = unblocked(io::stdout());
-    let mut writers = vec![out_guard];
+    let thread = "could not start a thread for the log";
+    let (out, writing) =
+        outlet::begin("standard output".into(), io::stdout()).context(thread)?;
+    let mut writers = vec![writing];
     let to_file = match file {
         None => None,
         Some(path) => {
-            let (writer, guard) = unblocked(rotated(path)?);
-            writers.push(guard);
+            let name = format!("the log file {}", path.display());
+            let log = LogFile::open(path).with_context(|| format!("could not open {name}"))?;
+            let (writer, writing) = outlet::begin(name, log).context(thread)?;
+            writers.push(writing);
             Some(lines::<1, _, _>(format, writer, false, true))
         }
     };
@@ -140,29 +136,11 @@ where
     }
 }
 
-fn unblocked(writer: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(WAITING)
-        .finish(writer)
-}
-
-fn rotated(path: &Path) -> anyhow::Result<FileRotate<AppendCount>> {
-    let mut open = std::fs::OpenOptions::new();
-    open.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
-    // The rotating writer panics where a file cannot be opened, so that is found out first.
-    drop(
-        open.open(path)
-            .with_context(|| format!("could not open the log file {}", path.display()))?,
-    );
-    let limit = ContentLimit::BytesSurpassed(FILE_SIZE);
-    Ok(FileRotate::new(
-        path,
-        AppendCount::new(FILES),
-        limit,
-        Compression::None,
-        Some(open),
-    ))
+/// A pipe, a terminal, the journal or a file; a line that is there in part is finished by the next.
+impl FarEnd for io::Stdout {
+    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+        let mut out = self.lock();
+        out.write_all(line)?;
+        out.flush()
+    }
 }
