@@ -137,9 +137,9 @@ pub enum Refusal {
     /// Our own configuration or storage stands in the way.
     #[error("{0}")]
     Misconfigured(String),
-    /// A limit of this proxy is reached.
-    #[error("too many logins at once")]
-    Busy,
+    /// A limit of this proxy or of its machine is reached; which one.
+    #[error("{0}")]
+    Busy(&'static str),
     /// The proxy is going down.
     #[error("emailproxy is shutting down")]
     ShuttingDown,
@@ -162,7 +162,7 @@ impl Refusal {
             | Self::ServerMisbehaved { .. } => Fault::Provider,
             Self::NotAdmitted(NotAdmitted::Incomplete(_))
             | Self::Misconfigured(_)
-            | Self::Busy
+            | Self::Busy(_)
             | Self::ShuttingDown => Fault::Us,
         }
     }
@@ -175,7 +175,7 @@ impl Refusal {
             | Self::ServerBusy { .. }
             | Self::ServerUnavailable { .. }
             | Self::ServerMisbehaved { .. }
-            | Self::Busy
+            | Self::Busy(_)
             | Self::ShuttingDown => true,
             Self::NoPassword
             | Self::NotAdmitted(_)
@@ -310,7 +310,7 @@ mod tests {
             let busy = Refusal::ServerBusy { server, said };
             assert_eq!(busy.remedy(), Remedy::NoToken);
         }
-        assert_eq!(Refusal::Busy.remedy(), Remedy::NoToken);
+        assert_eq!(Refusal::Busy("").remedy(), Remedy::NoToken);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::source::refusal;
 use super::store::Record;
 use super::terms::Terms;
 use super::token::{Account, State, as_text};
-use super::vault::{self, DataKey, Derived, Wrap};
+use super::vault::{self, DataKey, Derived, NoKey, Wrap};
 use super::{Accounts, Caller, predecessor};
 use crate::config::{Cached, GrantKind};
 use crate::oauth::{Error, Grant};
@@ -85,7 +85,9 @@ impl Accounts {
                 Verdict::Again => {}
             }
         }
-        Err(Refusal::Busy)
+        Err(Refusal::Busy(
+            "the account kept changing while its password was checked",
+        ))
     }
 
     /// Answers a wrong password: with a no, or by asking for consent to it where the owner wants that.
@@ -164,7 +166,9 @@ impl Accounts {
         let sealed_secret = record.sealed.get("client_secret").cloned();
         let source = cached.client_secret_encrypted.clone();
         let unlocked = self.prover.slowly(move |_| {
-            let (key, opened) = vault::unwrap(&wraps, &name, &key_of)?;
+            let Some((key, opened)) = vault::unwrap(&wraps, &name, &key_of)? else {
+                return Ok(None);
+            };
             let known = sealed_secret.and_then(|sealed| key.open(&name, "client_secret", &sealed));
             let known = known.is_some_and(|plain| {
                 let pair = serde_json::from_slice::<(String, String)>(plain.reveal());
@@ -173,13 +177,13 @@ impl Accounts {
             let client_secret = (needs_secret && !known)
                 .then(|| predecessor::open_client_secret(&cached, &key_of))
                 .flatten();
-            Some(Unlocked {
+            Ok::<_, NoKey>(Some(Unlocked {
                 key,
                 opened,
                 client_secret,
-            })
+            }))
         });
-        let Some(unlocked) = unlocked.await? else {
+        let Some(unlocked) = unlocked.await?? else {
             let allowed = self
                 .world()
                 .config
@@ -247,7 +251,7 @@ impl Accounts {
             account.state().refute(mark);
             return Ok(Verdict::Wrong);
         };
-        let (key, wrap) = lockable.map_err(|why| Refusal::Misconfigured(why.into()))?;
+        let (key, wrap) = lockable?;
         {
             let mut guard = account.state();
             let state = &mut *guard;
@@ -316,9 +320,7 @@ impl Accounts {
         let derived = self
             .prover
             .slowly(move |cost| Derived::of(&password, &wraps, cost));
-        derived
-            .await?
-            .map_err(|why| Refusal::Misconfigured(why.into()))
+        Ok(derived.await??)
     }
 
     /// Where the login password is the credential itself (the user's own at the provider, or the application's secret),
@@ -355,7 +357,7 @@ impl Accounts {
             .prover
             .slowly(move |cost| lockable(&name, &key_of, cost))
             .await?;
-        let (key, wrap) = lockable.map_err(|why| Refusal::Misconfigured(why.into()))?;
+        let (key, wrap) = lockable?;
         let world = self.world();
         let asking = world.source.ask(&settings, secret.as_ref(), &grant);
         let tokens = match asking.await {
@@ -396,7 +398,7 @@ fn lockable(
     name: &str,
     password: &Password,
     cost: vault::Cost,
-) -> Result<(DataKey, Wrap), &'static str> {
+) -> Result<(DataKey, Wrap), NoKey> {
     let key = DataKey::fresh()?;
     let derived = Derived::of(password, &[], cost)?;
     let wrap = key.wrap(name, &derived, Terms::unlimited())?;

@@ -159,7 +159,7 @@ impl Consents {
         self.make_room();
         let mut all = locked(&self.all);
         if all.by_account.len() >= MOST {
-            return Err(Refusal::Busy);
+            return Err(Refusal::Busy("too many sign-ins are waited for at once"));
         }
         let consent = Arc::new(Consent {
             shown: Pending {

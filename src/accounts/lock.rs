@@ -142,7 +142,9 @@ impl State {
         self.checks
             .retain(|(_, check)| Arc::strong_count(check) > 1);
         if self.checks.len() >= CHECKS {
-            return Err(Refusal::Busy);
+            return Err(Refusal::Busy(
+                "too many passwords of this account are being checked at once",
+            ));
         }
         let check = Arc::new(OnceCell::new());
         self.checks.push((mark, Arc::clone(&check)));

@@ -252,7 +252,9 @@ async fn admit<D: Dialogue>(
         .token(&login.user, &login.password, &caller)
         .await?;
     if !seat.sit_for(&login.user, desk.most_per_account) {
-        return Err(Refusal::Busy);
+        return Err(Refusal::Busy(
+            "the account has as many connections as it may (max_connections_per_account)",
+        ));
     }
     let refusal = match call_on::<D>(dialogue, login, desk, &admitted, visit).await {
         Err(refusal) if refusal.remedy().is_token() => refusal,

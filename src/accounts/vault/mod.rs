@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::terms::Terms;
+use crate::refusal::Refusal;
 use crate::secret::{Password, Secret};
 
 #[cfg(test)]
@@ -60,24 +61,51 @@ impl Cost {
         lanes: 1,
     };
 
-    /// Turns a password into a 32-byte key.
+    /// Turns a password into a 32-byte key. Where the system gives no memory for it, that says nothing of the password.
     pub(super) fn derive(
         self,
         password: &Password,
         salt: &[u8],
-    ) -> Result<Zeroizing<[u8; 32]>, &'static str> {
+    ) -> Result<Zeroizing<[u8; 32]>, NoKey> {
         if self.memory_kib > MOST_MEMORY || self.passes > 64 || self.lanes > 16 {
-            return Err(
+            return Err(NoKey::Never(
                 "the stored key derivation asks for more than 1 GiB, 64 passes or 16 lanes",
-            );
+            ));
         }
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
             .map_err(|_| "the stored key derivation parameters are not valid")?;
         let mut key = Zeroizing::new([0; 32]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into(password.reveal(), salt, key.as_mut_slice())
-            .map_err(|_| "the key derivation failed")?;
+            .map_err(|error| match error {
+                argon2::Error::OutOfMemory => NoKey::Memory,
+                _ => NoKey::Never("the key derivation failed"),
+            })?;
         Ok(key)
+    }
+}
+
+/// Why a password could not be turned into a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoKey {
+    /// The system has no memory for it just now.
+    Memory,
+    /// It will not go another time either, for this reason.
+    Never(&'static str),
+}
+
+impl From<&'static str> for NoKey {
+    fn from(why: &'static str) -> Self {
+        Self::Never(why)
+    }
+}
+
+impl From<NoKey> for Refusal {
+    fn from(why: NoKey) -> Self {
+        match why {
+            NoKey::Memory => Self::Busy("the system has no memory left to check a password with"),
+            NoKey::Never(why) => Self::Misconfigured(why.into()),
+        }
     }
 }
 
@@ -117,7 +145,7 @@ impl Derived {
         password: &Password,
         wraps: &[Wrap],
         cost: Cost,
-    ) -> Result<Self, &'static str> {
+    ) -> Result<Self, NoKey> {
         let shared = wraps
             .iter()
             .find(|wrap| wrap.is_by_password() && wrap.cost == Some(cost));
@@ -223,14 +251,15 @@ impl Wrap {
     }
 }
 
-/// Opens a data key with a password: the key, and the ids of the wraps that it opened. Nothing if no wrap fits.
+/// Opens a data key with a password: the key, and the ids of the wraps that it opened. Nothing if no wrap fits; an error
+/// where that could not be found out.
 ///
 /// Slow, once per salt: passwords that were set here share one.
 pub(super) fn unwrap(
     wraps: &[Wrap],
     account: &str,
     password: &Password,
-) -> Option<(DataKey, Vec<String>)> {
+) -> Result<Option<(DataKey, Vec<String>)>, NoKey> {
     let mut derived: Vec<(&str, Cost, Zeroizing<[u8; 32]>)> = Vec::new();
     let mut opened = Vec::new();
     let mut found = None;
@@ -246,8 +275,10 @@ pub(super) fn unwrap(
             let Ok(salt) = STANDARD.decode(&wrap.salt) else {
                 continue;
             };
-            let Ok(key) = cost.derive(password, &salt) else {
-                continue;
+            let key = match cost.derive(password, &salt) {
+                Ok(key) => key,
+                Err(NoKey::Never(_)) => continue,
+                Err(NoKey::Memory) => return Err(NoKey::Memory),
             };
             derived.push((&wrap.salt, cost, key));
             derived.len() - 1
@@ -260,7 +291,7 @@ pub(super) fn unwrap(
             opened.push(wrap.key.clone());
         }
     }
-    Some((found?, opened))
+    Ok(found.map(|key| (key, opened)))
 }
 
 /// Reads an opened data key.

@@ -94,7 +94,7 @@ fn code(refusal: &Refusal) -> &'static str {
         | Refusal::ServerBusy { .. }
         | Refusal::ServerUnavailable { .. }
         | Refusal::ServerMisbehaved { .. }
-        | Refusal::Busy
+        | Refusal::Busy(_)
         | Refusal::ShuttingDown => "UNAVAILABLE",
         Refusal::TokenRefused(_) | Refusal::Misconfigured(_) => "CONTACTADMIN",
     }

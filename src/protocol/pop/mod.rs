@@ -92,7 +92,7 @@ fn code(refusal: &Refusal) -> &'static str {
         | Refusal::ServerBusy { .. }
         | Refusal::ServerUnavailable { .. }
         | Refusal::ServerMisbehaved { .. }
-        | Refusal::Busy
+        | Refusal::Busy(_)
         | Refusal::ShuttingDown => "SYS/TEMP",
         Refusal::TokenRefused(_) | Refusal::Misconfigured(_) => "SYS/PERM",
     }

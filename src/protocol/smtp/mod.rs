@@ -297,7 +297,7 @@ fn verdict(refusal: &Refusal) -> &'static str {
         | Refusal::ServerBusy { .. }
         | Refusal::ServerUnavailable { .. }
         | Refusal::ServerMisbehaved { .. }
-        | Refusal::Busy
+        | Refusal::Busy(_)
         | Refusal::ShuttingDown => "454 4.7.0 Temporary authentication failure.",
         Refusal::NoPassword
         | Refusal::NotAdmitted(_)

@@ -402,7 +402,7 @@ async fn refusals_carry_a_code_and_the_reason() {
     assert!(text.starts_with("A1 NO [CONTACTADMIN] emailproxy: Login failed for account u@x: "));
     assert_eq!(text.lines().count(), 1, "{text}");
     for temporary in [
-        Refusal::Busy,
+        Refusal::Busy("too many logins at once"),
         Refusal::ShuttingDown,
         Refusal::ConsentTimedOut { waited: 600 },
     ] {

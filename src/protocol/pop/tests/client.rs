@@ -336,7 +336,7 @@ async fn refusals_carry_a_code_and_the_reason() {
             why: said(),
         },
         Refusal::Misconfigured("no".into()),
-        Refusal::Busy,
+        Refusal::Busy("too many logins at once"),
         Refusal::ShuttingDown,
     ] {
         let text = told(Some(&refusal), None).await;
