@@ -18,7 +18,7 @@
 //! | [`providers`] | what is known about providers, as data |
 //! | [`web`] | the browser's side: the consent's return |
 //! | [`control`] | the owner-only socket by which commands ask the running proxy |
-//! | [`refusal`], [`said`], [`secret`] | leaves anybody may use |
+//! | [`refusal`], [`said`], [`secret`], `lookup` | leaves anybody may use |
 //!
 //! Imports go one way; `docs/ARCHITECTURE.md` has the table and `tests/floor_plan.rs` holds it.
 
@@ -26,6 +26,7 @@ pub mod accounts;
 pub mod commands;
 pub mod config;
 pub mod control;
+mod lookup;
 pub mod oauth;
 pub mod protocol;
 pub mod providers;

@@ -34,7 +34,7 @@ pub use endpoint::Endpoint;
 pub use id_token::named_in_access_token;
 pub use issuer::prove_answer;
 #[cfg(any(feature = "aws", feature = "vault"))]
-pub(crate) use post::proxy_address;
+pub(crate) use post::{SharedLookup, proxy_address};
 
 use crate::said::Said;
 use crate::secret::{AccessToken, Secret};

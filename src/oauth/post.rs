@@ -8,13 +8,19 @@ use std::time::Duration;
 
 use oauth2::HttpResponse;
 use oauth2::http::{HeaderName, HeaderValue};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::time::timeout;
 use url::{Host, Url};
 
+use crate::lookup::addresses;
 use crate::said::Said;
 use crate::secret::Secret;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How much of that the name look-up may take.
+const LOOKUP: Duration = Duration::from_secs(4);
 
 /// The longest answer read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -65,6 +71,7 @@ impl Post {
                 .retry(reqwest::retry::never())
                 .referer(false)
                 .pool_max_idle_per_host(0)
+                .dns_resolver(SharedLookup)
                 .connect_timeout(CONNECT)
                 .user_agent(concat!("emailproxy/", env!("CARGO_PKG_VERSION")))
         };
@@ -136,6 +143,25 @@ impl Post {
     }
 }
 
+/// Looks names up as mail connections do: a dead name holds one thread, not one a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedLookup;
+
+impl Resolve for SharedLookup {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = timeout(LOOKUP, addresses(name.as_str(), 0)).await;
+            let found = found.map_err(|_| {
+                let seconds = LOOKUP.as_secs();
+                std::io::Error::other(format!(
+                    "it could not be looked up within {seconds} s; this machine's name service does not answer"
+                ))
+            })??;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
 /// Returns whether an address leads to this machine.
 pub(super) fn is_this_machine(url: &Url) -> bool {
     match url.host() {
@@ -196,7 +222,10 @@ fn is_unreadable(error: &reqwest::Error) -> bool {
 /// Words a request that got no answer, with what to do where that is known.
 fn explain(error: &reqwest::Error, key: &str) -> String {
     if error.is_dns() {
-        return format!("the name was not found; check `{key}` and this machine's name service");
+        let why = causes(error);
+        return format!(
+            "the name was not found: {why}; check `{key}` and this machine's name service"
+        );
     }
     if was_dropped(error) {
         return "the connection was dropped before an answer came".to_owned();

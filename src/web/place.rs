@@ -97,9 +97,9 @@ impl Spot {
                 (Ipv6Addr::LOCALHOST, self.port).into(),
             ]);
         }
-        let lookup = tokio::net::lookup_host((self.host.as_str(), self.port));
+        let lookup = crate::lookup::addresses(&self.host, self.port);
         match timeout(LOOKUP, lookup).await {
-            Ok(Ok(found)) => Ok(found.collect()),
+            Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => Err(format!("the name {} was not found: {error}", self.host)),
             Err(_) => Err(format!(
                 "the name {} could not be looked up in time",

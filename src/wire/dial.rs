@@ -7,15 +7,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Wire;
 pub use super::proxy::Proxy;
+use crate::lookup::addresses;
 
 /// How long name look-up and connecting may take together.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// How much of that the name look-up may take.
+const LOOKUP_TIME: Duration = Duration::from_secs(8);
 
 /// How long one address is given before the next is tried beside it (RFC 8305 section 8 recommends 250 ms).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -57,7 +61,13 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(host);
-    let found: Vec<SocketAddr> = lookup_host((bare, port)).await?.collect();
+    let found = timeout(LOOKUP_TIME, addresses(bare, port)).await;
+    let found = found.map_err(|_| {
+        io::Error::other(format!(
+            "the name {bare} could not be looked up within {} s; this machine's name service does not answer",
+            LOOKUP_TIME.as_secs()
+        ))
+    })??;
     race(alternate(found)).await
 }
 

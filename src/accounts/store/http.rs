@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use super::Reach;
-use crate::oauth::proxy_address;
+use crate::oauth::{SharedLookup, proxy_address};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -40,6 +40,7 @@ impl Carrier {
                 .retry(reqwest::retry::never())
                 .referer(false)
                 .connect_timeout(CONNECT)
+                .dns_resolver(SharedLookup)
                 .user_agent(concat!("emailproxy/", env!("CARGO_PKG_VERSION")));
             match &reach.tls {
                 Some(tls) => builder.tls_backend_preconfigured(rustls::ClientConfig::clone(tls)),

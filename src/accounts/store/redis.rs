@@ -169,7 +169,9 @@ impl RedisStore {
             }
             // The whole call is bounded; a limit of its own would only be another one.
             let config = AsyncConnectionConfig::new().set_response_timeout(None);
-            let stream = TcpStream::connect((self.host.as_str(), self.port))
+            let found = crate::lookup::addresses(&self.host, self.port).await;
+            let found = found.map_err(|error| error.to_string())?;
+            let stream = TcpStream::connect(found.as_slice())
                 .await
                 .map_err(|error| error.to_string())?;
             stream
