@@ -394,11 +394,7 @@ impl Accounts {
 }
 
 /// Makes a fresh data key with its first wrap. Slow.
-fn lockable(
-    name: &str,
-    password: &Password,
-    cost: vault::Cost,
-) -> Result<(DataKey, Wrap), NoKey> {
+fn lockable(name: &str, password: &Password, cost: vault::Cost) -> Result<(DataKey, Wrap), NoKey> {
     let key = DataKey::fresh()?;
     let derived = Derived::of(password, &[], cost)?;
     let wrap = key.wrap(name, &derived, Terms::unlimited())?;

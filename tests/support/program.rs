@@ -37,8 +37,20 @@ impl Program {
 
     /// Starts it with these arguments and in this environment too.
     pub(crate) fn start_in(home: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_emailproxy"));
+        let mut command = Self::command(home, &[], arguments);
+        command.envs(environment.iter().copied());
+        Self::launch(command)
+    }
+
+    /// Words a run of it, by another program where `under` begins with one: outputs are caught unless set otherwise.
+    pub(crate) fn command(home: &Path, under: &[&str], arguments: &[&str]) -> Command {
+        let mut words = under
+            .iter()
+            .copied()
+            .chain([env!("CARGO_BIN_EXE_emailproxy")]);
+        let mut command = Command::new(words.next().unwrap());
         command
+            .args(words)
             .args(arguments)
             .current_dir(home)
             .env("RUNTIME_DIRECTORY", home.join("run"));
@@ -59,19 +71,25 @@ impl Program {
             // Whoever runs the tests has a keyring of their own; it is none of ours.
             .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
             .env("HOME", home)
-            .envs(environment.iter().copied());
-        command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        command
+    }
+
+    /// Starts a worded run.
+    pub(crate) fn launch(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let printed = Arc::new(Mutex::new(String::new()));
         let (told, news) = watch::channel(0);
         let told = Arc::new(told);
-        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        collect(BufReader::new(out), Arc::clone(&printed), Arc::clone(&told));
-        collect(BufReader::new(err), Arc::clone(&printed), told);
+        if let Some(out) = child.stdout.take() {
+            collect(BufReader::new(out), Arc::clone(&printed), Arc::clone(&told));
+        }
+        if let Some(err) = child.stderr.take() {
+            collect(BufReader::new(err), Arc::clone(&printed), told);
+        }
         let stdin = child.stdin.take();
         Self {
             child,
@@ -79,6 +97,11 @@ impl Program {
             printed,
             news,
         }
+    }
+
+    /// Returns its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("the program has ended")
     }
 
     /// Runs it to its end with `input` on standard input.

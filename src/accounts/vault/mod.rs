@@ -141,11 +141,7 @@ pub(super) struct Derived {
 
 impl Derived {
     /// Derives the key of a password that is to join `wraps`.
-    pub(super) fn of(
-        password: &Password,
-        wraps: &[Wrap],
-        cost: Cost,
-    ) -> Result<Self, NoKey> {
+    pub(super) fn of(password: &Password, wraps: &[Wrap], cost: Cost) -> Result<Self, NoKey> {
         let shared = wraps
             .iter()
             .find(|wrap| wrap.is_by_password() && wrap.cost == Some(cost));

@@ -63,8 +63,16 @@ fn any_of_several_passwords_opens_the_same_key() {
         assert_eq!(key.open("u", "f", &sealed).unwrap().reveal(), b"x");
         assert_eq!(opened, [wraps[at].id()]);
     }
-    assert!(unwrap(&wraps, "u", &Password::from("three")).unwrap().is_none());
-    assert!(unwrap(&wraps, "v", &Password::from("one")).unwrap().is_none());
+    assert!(
+        unwrap(&wraps, "u", &Password::from("three"))
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        unwrap(&wraps, "v", &Password::from("one"))
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -79,7 +87,9 @@ fn terms_cannot_be_changed_in_the_store() {
     let good = serde_json::to_value(wrap(&key, "pw", &[], terms)).unwrap();
     let opens = |value: &serde_json::Value| {
         let wrap: Wrap = serde_json::from_value(value.clone()).unwrap();
-        unwrap(&[wrap], "u", &Password::from("pw")).unwrap().is_some()
+        unwrap(&[wrap], "u", &Password::from("pw"))
+            .unwrap()
+            .is_some()
     };
     assert!(opens(&good));
     for (field, other) in [
@@ -113,7 +123,11 @@ fn wraps_of_older_stores_still_open() {
         "key": seal(&by_password, "u", "data key", key.0.reveal()).unwrap(),
     });
     let wrap: Wrap = serde_json::from_value(old.clone()).unwrap();
-    assert!(unwrap(std::slice::from_ref(&wrap), "u", &Password::from("pw")).unwrap().is_some());
+    assert!(
+        unwrap(std::slice::from_ref(&wrap), "u", &Password::from("pw"))
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(
         serde_json::to_value(&wrap).unwrap(),
         old,
@@ -132,7 +146,11 @@ fn the_stores_key_opens_its_own_wraps_only() {
     assert_eq!(opened.open("u", "f", &sealed).unwrap().reveal(), b"x");
     assert!(wrap.open_by_store("u", &other).is_none());
     assert!(wrap.open_by_store("v", &mine).is_none());
-    assert!(unwrap(&[wrap], "u", &Password::from("pw")).unwrap().is_none());
+    assert!(
+        unwrap(&[wrap], "u", &Password::from("pw"))
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -146,7 +164,11 @@ fn new_wraps_cost_64_mib_and_say_so() {
         (&65_536.into(), &3.into())
     );
     let back: Wrap = serde_json::from_value(text).unwrap();
-    assert!(unwrap(&[back], "u", &Password::from("pw")).unwrap().is_some());
+    assert!(
+        unwrap(&[back], "u", &Password::from("pw"))
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[test]

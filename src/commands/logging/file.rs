@@ -198,8 +198,10 @@ mod tests {
         let path = home.path().join("mail.log");
         let mut log = LogFile::open(&path).unwrap();
         log.full = 8;
-        // A directory that is not empty stands where the full file should go.
-        fs::create_dir_all(log.kept(1).join("x")).unwrap();
+        // Two directories that are not empty stand in the way.
+        for n in [9, 10] {
+            fs::create_dir_all(log.kept(n).join("x")).unwrap();
+        }
         for _ in 0..3 {
             log.put(b"a line\n").unwrap();
         }

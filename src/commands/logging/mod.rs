@@ -41,8 +41,7 @@ pub(super) fn begin(
 ) -> anyhow::Result<Logging> {
     let (filter, handle) = reload::Layer::new(level(debug));
     let thread = "could not start a thread for the log";
-    let (out, writing) =
-        outlet::begin("standard output".into(), io::stdout()).context(thread)?;
+    let (out, writing) = outlet::begin("standard output".into(), io::stdout()).context(thread)?;
     let mut writers = vec![writing];
     let to_file = match file {
         None => None,

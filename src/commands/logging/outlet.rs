@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How much may wait, in bytes. Beyond it lines are lost until half of it is gone.
-const MOST: usize = 4 * 1024 * 1024;
+const MOST: usize = 1024 * 1024;
 
 /// How long a far end that failed is left alone; lines that come meanwhile are lost.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -127,13 +127,20 @@ impl Queue {
                 waiting.bytes -= line.len();
                 // What is said of it must find room.
                 let caught_up = waiting.bytes < MOST / 4;
-                let lost = if caught_up { std::mem::take(&mut waiting.lost) } else { 0 };
+                let lost = if caught_up {
+                    std::mem::take(&mut waiting.lost)
+                } else {
+                    0
+                };
                 return Some((line, lost));
             }
             if waiting.closed {
                 return None;
             }
-            waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = self
+                .news
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -188,7 +195,9 @@ mod tests {
         fn put(&mut self, line: &[u8]) -> io::Result<()> {
             // After the test everything goes.
             let done = self.may.recv().unwrap_or(Ok(()));
-            self.taken.send(String::from_utf8_lossy(line).into_owned()).ok();
+            self.taken
+                .send(String::from_utf8_lossy(line).into_owned())
+                .ok();
             done
         }
     }

@@ -267,7 +267,11 @@ async fn nothing_is_offered_before_tls_where_tls_is_wanted() {
 #[tokio::test]
 async fn starttls_forgets_the_name_and_leaves_early_bytes_for_the_wire_to_refuse() {
     let (mut player, ours) = Player::new(4096);
-    let server = tokio::spawn(serve(Wire::new(ours, "client"), true, Refusal::Busy("too many logins at once")));
+    let server = tokio::spawn(serve(
+        Wire::new(ours, "client"),
+        true,
+        Refusal::Busy("too many logins at once"),
+    ));
     let script = "
         S: 220 emailproxy ESMTP ready
         C: EHLO client
@@ -356,7 +360,12 @@ async fn lines_past_their_limit_end_the_conversation() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_given_up() {
     let (_player, ours) = Player::new(64);
-    let (story, ..) = serve(Wire::new(ours, "client"), false, Refusal::Busy("too many logins at once")).await;
+    let (story, ..) = serve(
+        Wire::new(ours, "client"),
+        false,
+        Refusal::Busy("too many logins at once"),
+    )
+    .await;
     assert_eq!(story, [Lost::TimedOut.to_string()]);
 }
 

@@ -112,7 +112,11 @@ async fn clients_may_say_anything() {
             assert!(!local.starttls, "a login was heard before TLS");
             logins += 1;
             if smtp
-                .refuse(&mut client, &login, &Refusal::Busy("too many logins at once"))
+                .refuse(
+                    &mut client,
+                    &login,
+                    &Refusal::Busy("too many logins at once"),
+                )
                 .await
                 .is_err()
             {
