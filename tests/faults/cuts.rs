@@ -15,6 +15,9 @@ use super::{SECTIONS, USER};
 /// How many positions of each conversation are a sample.
 const SOME: usize = 10;
 
+/// How many where each costs a new account, whose password is proven slowly.
+const FEW: usize = 3;
+
 /// Starts the program with a relay before each mail server; inside TLS where that is asked for.
 async fn behind_relays(inside: bool) -> (Machine, Vec<(&'static str, Relay)>) {
     let provider = Provider::start().await;
@@ -144,11 +147,11 @@ async fn a_token_endpoint_cut_at_any_byte_is_a_passing_trouble() {
     assert!(heard.is_in(), "{heard:?}\n{}", machine.log());
     let (up, down) = relay.carried();
     let ups = dice
-        .positions(up, SOME)
+        .positions(up, FEW)
         .into_iter()
         .map(|at| Weather::up(at, End::Fin));
     let downs = dice
-        .positions(down, SOME)
+        .positions(down, FEW)
         .into_iter()
         .map(|at| Weather::down(at, End::Reset));
     for (turn, weather) in ups.chain(downs).enumerate() {
@@ -168,6 +171,56 @@ async fn a_token_endpoint_cut_at_any_byte_is_a_passing_trouble() {
             "{section} behind {weather:?}: {heard:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_direction_that_ends_alone_ends_the_conversation_in_time() {
+    let mut dice = Dice::thrown();
+    let (machine, relays) = behind_relays(true).await;
+    let mut bystander = machine.bystander().await;
+    let (mut waiting, mut kept) = (Vec::new(), Vec::new());
+    for (section, far) in &relays {
+        let near = Relay::to(machine.at(section), None).await;
+        let fair = converse(section, near.address, USER).await;
+        assert!(fair.is_in() && fair.goodbye, "{section}: {fair:?}");
+        for relay in [&near, far] {
+            let (up, down) = relay.carried();
+            for weather in [
+                Weather::up(dice.below(up), End::HalfClose),
+                Weather::up(dice.below(up), End::HalfClose),
+                Weather::down(dice.below(down), End::HalfClose),
+                Weather::down(dice.below(down), End::HalfClose),
+            ] {
+                relay.turn(weather);
+                let accepted = far.accepted();
+                let one = spawned(section, near.address);
+                // The weather is that of the connection to come; a client that says nothing more gets no server.
+                machine
+                    .until("dialled or ended", |_| {
+                        far.accepted() > accepted || one.is_finished()
+                    })
+                    .await;
+                relay.turn(Weather::default());
+                waiting.push((*section, std::ptr::eq(relay, far), weather, one));
+            }
+        }
+        kept.push(near);
+    }
+    for (section, is_server, weather, one) in waiting {
+        let heard = one.await.unwrap();
+        assert!(
+            !is_server || heard.is_in() || heard.is_later(),
+            "{section} {weather:?}: {heard:?}\n{}",
+            machine.log()
+        );
+    }
+    machine.assert_serves().await;
+    bystander.assert_well().await;
+    machine
+        .until("let its servers go", |machine| {
+            machine.provider.world.open() == 1
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ async fn without_a_free_descriptor_sessions_go_on_and_everything_comes_back() {
     waiting.line().await;
     waiting.ask(&format!("USER {USER}")).await;
     let open = machine.descriptors();
-    let free = (0..).find(|number| !open.contains(number)).unwrap();
+    let free = (0..4096).find(|number| !open.contains(number)).unwrap();
     let limit = machine.limit(Resource::Nofile, Some(free));
     // Who comes now is not heard, and the log says why, once.
     let mut late = Client::plain(machine.at("SMTP-0")).await;
