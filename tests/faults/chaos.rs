@@ -264,7 +264,7 @@ async fn deliver(to: &mut WriteHalf<Box<dyn Io>>, piece: &[u8], way: Way) -> Opt
     for part in piece.chunks(width.max(1)) {
         to.write_all(part).await.ok()?;
         to.flush().await.ok()?;
-        if way.width.is_some() {
+        if !way.crumbs && way.width.is_some() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         } else {
             tokio::task::yield_now().await;

@@ -111,6 +111,14 @@ impl Machine {
         self.log().matches(words).count()
     }
 
+    /// Waits until the log says something: its lines come a moment after what they tell of.
+    pub(crate) async fn tells(&self, words: &str) {
+        self.until(&format!("said {words:?}"), |machine| {
+            machine.says(words) > 0
+        })
+        .await;
+    }
+
     /// Waits until something is so; fails with the log when it does not come about.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
