@@ -87,7 +87,7 @@ pub enum Refusal {
     NotAdmitted(NotAdmitted),
     /// Nobody gave consent while the client waited.
     #[error(
-        "nobody authorised the account within {waited} s; the sign-in address is in the log and stays valid"
+        "nobody authorised the account within {waited} s; log in again and visit the newest sign-in address in the log"
     )]
     ConsentTimedOut {
         /// How long the client waited, in seconds.
@@ -206,6 +206,17 @@ impl Refusal {
         Remedy::NewTokenForOld
     }
 
+    /// Returns the provider's own words, where it was the provider who refused.
+    fn said(&self) -> Option<&Said> {
+        match self {
+            Self::ConsentRefused(said)
+            | Self::TokenRefused(said)
+            | Self::TokenUnavailable(said) => Some(said),
+            Self::ServerRefused { said, .. } | Self::ServerBusy { said, .. } => Some(said),
+            _ => None,
+        }
+    }
+
     /// Returns the one line a mail client may be shown, without line end.
     pub fn to_client(&self, user: &str) -> String {
         let user = Said::new(user).short();
@@ -219,7 +230,10 @@ impl Refusal {
                 )
             }
             other => {
-                let reason = Said::new(other.to_string()).short();
+                let whole = other.to_string();
+                let marks = other.said().map_or("", Said::marks);
+                let text = whole.strip_suffix(marks).unwrap_or(&whole);
+                let reason = Said::with_marks(text, marks.trim_start()).short();
                 format!("emailproxy: Login failed for account {user}: {reason}")
             }
         }
@@ -311,6 +325,16 @@ mod tests {
             assert_eq!(busy.remedy(), Remedy::NoToken);
         }
         assert_eq!(Refusal::Busy("").remedy(), Remedy::NoToken);
+    }
+
+    #[test]
+    fn ids_of_a_case_reach_the_client_however_long_the_words_are() {
+        let said = Said::with_marks("a".repeat(5_000), "(correlation_id 9a8b)");
+        let refused = Refusal::TokenRefused(said);
+        let reply = refused.to_client("u@example.org");
+        assert!(reply.ends_with("... (correlation_id 9a8b)"), "{reply}");
+        let reason = reply.split_once("u@example.org: ").unwrap().1;
+        assert_eq!(reason.len(), 200 + " (correlation_id 9a8b)".len());
     }
 
     #[test]

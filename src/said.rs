@@ -11,52 +11,69 @@ const LONG: usize = 1_000;
 /// The most a mail client is shown of a remote text, in bytes.
 const SHORT: usize = 200;
 
-/// A remote side's text: one line of printable ASCII, at most 1,000 bytes.
+/// The most that marks may take of it, in bytes.
+const MARKS: usize = 160;
+
+/// A remote side's text: one line of printable ASCII, at most 1,000 bytes. It may end in marks, such as the id of a case,
+/// which are never cut away.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Said(String);
+pub struct Said {
+    text: String,
+    /// How many bytes at the end are marks.
+    marks: usize,
+}
 
 impl Said {
     /// Makes a remote text harmless: control bytes and non-ASCII are escaped, line ends become blanks.
     pub fn new(text: impl AsRef<[u8]>) -> Self {
-        let mut out = String::new();
-        for chunk in text.as_ref().utf8_chunks() {
-            for c in chunk.valid().chars() {
-                match c {
-                    '\r' => {}
-                    '\n' | '\t' => out.push(' '),
-                    ' '..='~' => out.push(c),
-                    _ => out.extend(c.escape_unicode()),
-                }
-                if out.len() > LONG {
-                    return Self(cut(&out, LONG));
-                }
-            }
-            for byte in chunk.invalid() {
-                out.push_str(&format!("\\x{byte:02x}"));
-            }
+        Self {
+            text: harmless(text.as_ref(), LONG),
+            marks: 0,
         }
-        Self(cut(out.trim(), LONG))
+    }
+
+    /// The same with marks at the end, at most 160 bytes of them: where the text is cut, it is cut before these.
+    pub fn with_marks(text: impl AsRef<[u8]>, marks: impl AsRef<[u8]>) -> Self {
+        let marks = match marks.as_ref() {
+            b"" => String::new(),
+            marks => format!(" {}", harmless(marks, MARKS)),
+        };
+        Self {
+            text: harmless(text.as_ref(), LONG - marks.len()) + &marks,
+            marks: marks.len(),
+        }
     }
 
     /// Returns the text as a log or page may show it.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    /// Returns the text as a mail client may be shown it: at most 200 bytes.
+    /// Returns the marks at its end.
+    pub fn marks(&self) -> &str {
+        self.parts().1
+    }
+
+    /// Returns the text as a mail client may be shown it: at most 200 bytes, and the marks.
     pub fn short(&self) -> String {
-        cut(&self.0, SHORT)
+        let (text, marks) = self.parts();
+        cut(text, SHORT) + marks
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        let end = self.text.len() - self.marks;
+        self.text.split_at_checked(end).unwrap_or((&self.text, ""))
     }
 
     /// Returns whether nothing was said.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.text.is_empty()
     }
 }
 
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -64,6 +81,28 @@ impl From<&str> for Said {
     fn from(text: &str) -> Self {
         Self::new(text)
     }
+}
+
+/// Escapes what is not printable ASCII, and cuts what is longer than `most` bytes.
+fn harmless(text: &[u8], most: usize) -> String {
+    let mut out = String::new();
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\r' => {}
+                '\n' | '\t' => out.push(' '),
+                ' '..='~' => out.push(c),
+                _ => out.extend(c.escape_unicode()),
+            }
+            if out.len() > most {
+                return cut(&out, most);
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    cut(out.trim(), most)
 }
 
 /// Cuts printable ASCII at `most` bytes, showing that it was cut.
@@ -95,5 +134,23 @@ mod tests {
         assert_eq!(long.short().len(), 200);
         assert!(long.short().ends_with("..."));
         assert!(Said::new("é".repeat(10_000)).as_str().len() <= 1_000);
+        for exact in [199, 200] {
+            assert_eq!(Said::new("x".repeat(exact)).short().len(), exact);
+        }
+        let whole = "x".repeat(1_000);
+        assert_eq!(Said::new(&whole).as_str(), whole);
+    }
+
+    #[test]
+    fn marks_are_never_cut_away() {
+        let id = "(trace_id 7f1d0c9e-0000-4000-8000-000000000001)";
+        let long = Said::with_marks("x".repeat(10_000), format!(" {id}\r\n"));
+        assert_eq!(long.as_str().len(), 1_000);
+        assert!(long.as_str().ends_with(&format!("... {id}")), "{long}");
+        assert_eq!(long.short().len(), 200 + 1 + id.len());
+        assert!(long.short().ends_with(&format!("... {id}")));
+        assert_eq!(Said::with_marks("no", "").short(), "no");
+        let huge = Said::with_marks("x", "y".repeat(10_000));
+        assert!(huge.as_str().len() <= 170, "{huge}");
     }
 }

@@ -1,6 +1,7 @@
 //! What becomes of a consent: the browser's answer, or the address a person pasted, turned into tokens.
 //!
-//! A state is good once and a code is never tried twice.
+//! A state is good once and a code is never tried twice. What does not fit in every point takes nothing: the real answer may
+//! still come.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::confirm::Received;
 use super::consent::Consent;
 use super::source::refusal;
 use super::{Accounts, Answer, Outcome};
-use crate::oauth::{Error, Grant, Tokens, prove_answer};
+use crate::oauth::{Error, Grant, Tokens, of_browser, prove_answer};
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::Secret;
@@ -18,6 +19,23 @@ use crate::secret::Secret;
 impl Accounts {
     /// Takes an answer; goes on to the end even if the browser leaves.
     pub(super) async fn take_answer(self: &Arc<Self>, answer: Answer) -> Outcome {
+        let Some(consent) = self.consents.peek(&answer.state) else {
+            return Outcome::Unknown;
+        };
+        let user = Said::new(consent.account());
+        let elsewhere = |accounts: &Vec<String>| !accounts.iter().any(|at| at == consent.account());
+        if answer.came_to.as_ref().is_some_and(elsewhere) {
+            tracing::warn!(
+                "a browser brought the answer for account {user} to another account's redirect address; it is not used"
+            );
+            return Outcome::Unknown;
+        }
+        // Before anything of it is used, an error included (RFC 9207 section 2.4).
+        if let Err(why) = prove_answer(&consent.question, answer.issuer.as_deref()) {
+            tracing::warn!("account {user}: {why}");
+            let account = consent.account().to_owned();
+            return Outcome::Failed { account, why };
+        }
         let Some(consent) = self.consents.take(&answer.state) else {
             return Outcome::Unknown;
         };
@@ -74,21 +92,14 @@ impl Accounts {
     ) -> Result<Tokens, Refusal> {
         let name = consent.account();
         let user = Said::new(name);
-        // Before anything of it is used, an error included (RFC 9207 section 2.4).
-        if let Err(why) = prove_answer(&consent.question, answer.issuer.as_deref()) {
-            tracing::warn!("Authorisation result error for account {user} - aborting login. {why}");
-            return Err(Refusal::ConsentRefused(why));
-        }
         let code = match (answer.error, answer.code) {
             (Some(error), _) => {
-                let why = match answer.error_description {
-                    Some(more) if !more.is_empty() => format!("{error}; {more}"),
-                    _ => error.to_string(),
-                };
+                let description = answer.error_description.unwrap_or_default();
+                let why = of_browser(error.as_str(), description.as_str());
                 tracing::warn!(
                     "Authorisation result error for account {user} - aborting login. {why}"
                 );
-                return Err(Refusal::ConsentRefused(Said::new(why)));
+                return Err(Refusal::ConsentRefused(why));
             }
             (None, Some(code)) if !code.reveal().is_empty() => code,
             _ => {

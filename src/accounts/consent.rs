@@ -1,4 +1,4 @@
-//! Consents that people are asked for: found by their one-time state, one per account, good for 60 minutes or as long as
+//! Consents that people are asked for: found by their one-time state, one per account, good for ten minutes or as long as
 //! their device code.
 //!
 //! Knows neither tokens nor passwords; what an answer is worth is decided where it is redeemed.
@@ -20,7 +20,7 @@ use crate::refusal::Refusal;
 use crate::said::Said;
 
 /// How long a consent may take.
-pub(super) const GOOD_FOR: Duration = Duration::from_secs(60 * 60);
+pub(super) const GOOD_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// How long after its end a device code is still left to whoever polls with it, who ends it in words.
 const LAST_POLL: Duration = Duration::from_secs(60);
@@ -118,10 +118,23 @@ pub(super) struct Consents {
 struct All {
     /// By account; also while the code is being redeemed.
     by_account: HashMap<String, Arc<Consent>>,
-    /// By state, until an answer comes.
-    by_state: HashMap<String, Arc<Consent>>,
-    /// By the one-time value to confirm with, while a yes is waited for.
-    held: HashMap<String, Arc<Consent>>,
+    /// By the mark of its state, until an answer comes.
+    by_state: HashMap<Mark, Arc<Consent>>,
+    /// By the mark of the one-time value to confirm with, while a yes is waited for.
+    held: HashMap<Mark, Arc<Consent>>,
+}
+
+/// A digest of a one-time value. What is looked up is compared byte by byte, and the time that takes says something of a
+/// digest only, which brings nobody nearer to the value.
+type Mark = [u8; 32];
+
+fn mark(value: &str) -> Mark {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, value.as_bytes());
+    let mut mark = Mark::default();
+    mark.iter_mut()
+        .zip(digest.as_ref())
+        .for_each(|(to, from)| *to = *from);
+    mark
 }
 
 impl Consents {
@@ -194,7 +207,7 @@ impl Consents {
         // Nothing a browser brings may answer for a device code.
         if consent.question.device.is_none() {
             all.by_state
-                .insert(consent.question.state.clone(), Arc::clone(&consent));
+                .insert(mark(&consent.question.state), Arc::clone(&consent));
         }
         all.by_account
             .insert(consent.shown.account.clone(), Arc::clone(&consent));
@@ -224,12 +237,12 @@ impl Consents {
 
     /// Finds the consent an answer is for, without taking it.
     pub(super) fn peek(&self, state: &str) -> Option<Arc<Consent>> {
-        locked(&self.all).by_state.get(state).map(Arc::clone)
+        locked(&self.all).by_state.get(&mark(state)).map(Arc::clone)
     }
 
     /// Takes the consent an answer is for: the state is good once, and a state that fits none takes none.
     pub(super) fn take(&self, state: &str) -> Option<Arc<Consent>> {
-        let consent = locked(&self.all).by_state.remove(state)?;
+        let consent = locked(&self.all).by_state.remove(&mark(state))?;
         (!consent.is_over()).then_some(consent)
     }
 
@@ -241,7 +254,7 @@ impl Consents {
             return false;
         }
         all.held
-            .insert(held.doubt.confirm.clone(), Arc::clone(consent));
+            .insert(mark(&held.doubt.confirm), Arc::clone(consent));
         *locked(&consent.held) = Some(held);
         self.show(&all);
         true
@@ -250,7 +263,7 @@ impl Consents {
     /// Takes what waits for a yes or no: the value is good once and for its time.
     pub(super) fn release(&self, confirm: &str) -> Option<(Arc<Consent>, Held)> {
         let mut all = locked(&self.all);
-        let consent = all.held.remove(confirm)?;
+        let consent = all.held.remove(&mark(confirm))?;
         if consent.is_over() {
             return None;
         }
@@ -262,9 +275,9 @@ impl Consents {
     /// Ends a consent and tells everybody who waits for it.
     pub(super) fn finish(&self, consent: &Arc<Consent>, end: End) {
         let mut all = locked(&self.all);
-        all.by_state.remove(&consent.question.state);
+        all.by_state.remove(&mark(&consent.question.state));
         if let Some(held) = locked(&consent.held).take() {
-            all.held.remove(&held.doubt.confirm);
+            all.held.remove(&mark(&held.doubt.confirm));
         }
         let account = &consent.shown.account;
         if all

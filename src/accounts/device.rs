@@ -109,7 +109,7 @@ impl Accounts {
                 pace.slower();
                 return Poll::Wait;
             }
-            Ok(Err(Error::Unavailable(why))) => {
+            Ok(Err(Error::Unavailable(why) | Error::Throttled { said: why, .. })) => {
                 pace.back_off();
                 tracing::info!(
                     "could not ask whether the code for account {user} was approved: {why}; asking again in {} s",

@@ -61,6 +61,8 @@ pub struct Answer {
     pub error_description: Option<Said>,
     /// `iss` (RFC 9207), where the provider sends it.
     pub issuer: Option<String>,
+    /// The accounts whose redirect address it came to; nothing where a person pasted it, as that address is compared itself.
+    pub came_to: Option<Vec<String>>,
 }
 
 /// What came of a consent.

@@ -5,16 +5,21 @@
 //! is meant clearly is straightened here, so that the parser behind sees only what section 5.1 allows. Pure functions;
 //! knows nothing of connections.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oauth2::basic::BasicTokenResponse;
+use oauth2::http::HeaderValue;
 use oauth2::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use oauth2::{HttpResponse, TokenResponse as _};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::quiet::Quiet;
+use super::reason::{self, Reason};
 use super::verdict::{self, Sign, Verdict};
-use super::{Error, Tokens, catalogue};
+use super::{Error, Tokens};
 use crate::said::Said;
 use crate::secret::{AccessToken, Secret};
 
@@ -30,8 +35,14 @@ const MAX_REFRESH: usize = 16 * 1024;
 /// How deep an answer's JSON may nest.
 const MAX_DEPTH: usize = 16;
 
-/// How much of an error description or an error page is repeated, in characters.
-const MAX_EXCERPT: usize = 500;
+/// How much of the name of a thing in an answer is repeated, in characters.
+const MAX_KEY: usize = 40;
+
+/// How much of a redirect's target is repeated, in characters.
+const MAX_TARGET: usize = 200;
+
+/// How much of a token's type is repeated, in characters.
+const MAX_TYPE: usize = 40;
 
 /// What must be known of the question to judge the answer.
 #[derive(Clone, Debug, Default)]
@@ -48,8 +59,8 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Turns a verdict into an error. Where nothing was handed in that can die, nothing dies.
-    fn error(&self, verdict: Option<Verdict>, text: String) -> Error {
-        let said = Said::new(text);
+    fn error(&self, verdict: Option<Verdict>, reason: impl Into<Reason>) -> Error {
+        let said = reason.into().said();
         match verdict {
             Some(Verdict::Dead) if self.mortal => Error::GrantDead(said),
             Some(Verdict::Dead | Verdict::Denied) | None => Error::Denied(said),
@@ -61,7 +72,7 @@ impl Asked {
 /// Takes the JSON object out of a good answer, or says why there is none.
 pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String, Value>, Error> {
     let status = answer.status();
-    let bad = |sign: Sign, text: String| Err(asked.error(verdict::of(sign), text));
+    let bad = |sign: Sign, reason: Reason| Err(asked.error(verdict::of(sign), reason));
     let header = |name| answer.headers().get(name).map(|v| Said::new(v.as_bytes()));
 
     if let Some(encoding) = header(CONTENT_ENCODING)
@@ -71,20 +82,24 @@ pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String,
             "the answer is encoded as {}, which was not asked for",
             encoding.short()
         );
-        return bad(Sign::Encoded, why);
+        return bad(Sign::Encoded, why.into());
     }
     if status.is_redirection() {
         let target = header(LOCATION).unwrap_or_default();
         let why = format!(
             "HTTP {}: redirected to `{}`, and requests from here follow no redirect; check `{}`",
             status.as_u16(),
-            asked.quiet.hush(&target.short()),
+            reason::cut(&asked.quiet.hush(target.as_str()), MAX_TARGET),
             asked.key
         );
-        return bad(Sign::Redirected, why);
+        return bad(Sign::Redirected, why.into());
     }
     let object = read_object(answer.body());
-    let error = object.as_ref().and_then(|object| refusal(object, asked));
+    let error = object.as_ref().and_then(|object| {
+        let mut quiet = asked.quiet.clone();
+        quiet.learn_answer(object);
+        reason::read(object, &quiet)
+    });
     // Whoever polls is told by words to go on, whatever status they come with.
     match error.as_ref().map(|error| error.verdict) {
         Some(Verdict::Pending) if asked.polling => return Err(Error::Pending),
@@ -92,23 +107,24 @@ pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String,
         _ => {}
     }
     if status.is_server_error() || status.as_u16() == 429 {
-        let said = match error {
-            Some(error) => error.text,
-            None => excerpt(answer.body(), asked),
+        let mut reason = match error {
+            Some(error) => error.reason,
+            None => excerpt(answer.body(), object.as_ref(), asked).into(),
         };
         let wait = header(RETRY_AFTER);
         let told = wait
             .as_ref()
             .map(|wait| format!(" (retry after {})", wait.short()));
-        let text = format!(
-            "HTTP {}: {said}{}",
+        reason.text = format!(
+            "HTTP {}: {}{}",
             status.as_u16(),
+            reason.text,
             told.unwrap_or_default()
         );
         // A date instead of seconds is not understood; asking less often by itself is enough then.
         let seconds = wait.and_then(|wait| wait.as_str().trim().parse().ok());
         if let Some(wait) = seconds.map(Duration::from_secs) {
-            let said = Said::new(text);
+            let said = reason.said();
             return Err(Error::Throttled { said, wait });
         }
         let sign = if status.is_server_error() {
@@ -116,16 +132,19 @@ pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String,
         } else {
             Sign::TooMany
         };
-        return bad(sign, text);
+        return bad(sign, reason);
     }
     if let Some(error) = error {
-        return Err(asked.error(Some(error.verdict), error.text));
+        return Err(asked.error(Some(error.verdict), error.reason));
     }
-    object.filter(|_| status.is_success()).ok_or_else(|| {
-        let said = excerpt(answer.body(), asked);
-        let why = format!("HTTP {} without a JSON answer: {said}", status.as_u16());
-        asked.error(verdict::of(Sign::NoJson), why)
-    })
+    match object {
+        Some(object) if status.is_success() => Ok(object),
+        object => {
+            let said = excerpt(answer.body(), object.as_ref(), asked);
+            let why = format!("HTTP {} without a JSON answer: {said}", status.as_u16());
+            bad(Sign::NoJson, why.into())
+        }
+    }
 }
 
 /// Turns a token endpoint's answer into one that follows RFC 6749 section 5.1, or says why it is none.
@@ -147,13 +166,45 @@ pub(super) fn tokens(answer: &BasicTokenResponse) -> Result<Tokens, Error> {
     })
 }
 
-/// Reads a JSON object, whatever the answer calls its type.
+/// Reads a JSON object, whatever the answer calls its type. One that says a thing twice, differently, says nothing (RFC
+/// 6749 section 3.2).
 pub(super) fn read_object(body: &[u8]) -> Option<Map<String, Value>> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if nests_too_deep(body) {
         return None;
     }
-    serde_json::from_slice(body).ok()
+    let Once(object) = serde_json::from_slice(body).ok()?;
+    Some(object)
+}
+
+/// An object in which no key has two values.
+struct Once(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reads;
+
+        impl<'de> Visitor<'de> for Reads {
+            type Value = Once;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Once, A::Error> {
+                let mut object = Map::new();
+                while let Some((key, value)) = entries.next_entry::<String, Value>()? {
+                    if object.get(&key).is_some_and(|before| *before != value) {
+                        return Err(A::Error::custom("a key with two values"));
+                    }
+                    object.insert(key, value);
+                }
+                Ok(Once(object))
+            }
+        }
+
+        deserializer.deserialize_map(Reads)
+    }
 }
 
 /// Counts brackets outside strings, before the parser sees them.
@@ -182,10 +233,9 @@ pub(super) fn strict(object: &Map<String, Value>, asked: &Asked) -> Result<HttpR
         value.filter(|text| !text.is_empty())
     };
     let Some(access) = text("access_token") else {
-        let keys: Vec<&str> = object.keys().map(String::as_str).take(10).collect();
         let why = format!(
             "the answer holds no access_token but [{}]; check `{}`",
-            keys.join(", "),
+            keys(object, &asked.quiet),
             asked.key
         );
         return Err(asked.error(verdict::of(Sign::NoToken), why));
@@ -195,8 +245,9 @@ pub(super) fn strict(object: &Map<String, Value>, asked: &Asked) -> Result<HttpR
         Some(Value::String(kind))
             if kind.is_empty() || kind.trim().eq_ignore_ascii_case("bearer") => {}
         Some(other) => {
+            let kind = reason::cut(&asked.quiet.hush(&other.to_string()), MAX_TYPE);
             let why = format!(
-                "the endpoint gave a token of type {other}; mail servers take Bearer tokens only"
+                "the endpoint gave a token of type {kind}; mail servers take Bearer tokens only"
             );
             return Err(asked.error(verdict::of(Sign::OddType), why));
         }
@@ -214,9 +265,19 @@ pub(super) fn strict(object: &Map<String, Value>, asked: &Asked) -> Result<HttpR
         clean.insert("refresh_token".into(), refresh.into());
     }
     let mut answer = HttpResponse::new(Value::Object(clean).to_string().into_bytes());
-    let json = oauth2::http::HeaderValue::from_static("application/json");
+    let json = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, json);
     Ok(answer)
+}
+
+/// Lists what an answer holds.
+pub(super) fn keys(object: &Map<String, Value>, quiet: &Quiet) -> String {
+    let keys: Vec<String> = object
+        .keys()
+        .take(10)
+        .map(|key| reason::cut(&quiet.hush(key), MAX_KEY))
+        .collect();
+    keys.join(", ")
 }
 
 /// Reads how long a token is good, in seconds: `expires_in`, or `expires_on` (Unix time) where an endpoint of Azure sends
@@ -257,89 +318,15 @@ fn whole_seconds(seconds: Option<f64>, usual: f64) -> u64 {
     whole
 }
 
-/// An error answer, read.
-struct Refused {
-    verdict: Verdict,
-    text: String,
-}
-
-/// Reads RFC 6749 section 5.2's error, as bent by Microsoft (`error_codes`, ids) and Google (`error` as an object).
-fn refusal(object: &Map<String, Value>, asked: &Asked) -> Option<Refused> {
-    let text = |value: Option<&Value>| match value {
-        Some(Value::String(text)) => text.trim().to_owned(),
-        _ => String::new(),
-    };
-    let (error, description) = match object.get("error") {
-        Some(Value::String(error)) if !error.trim().is_empty() => (
-            error.trim().to_owned(),
-            text(object.get("error_description")),
-        ),
-        Some(Value::Object(inner)) => {
-            let word = ["status", "code", "type"]
-                .iter()
-                .find_map(|key| match inner.get(*key) {
-                    Some(Value::String(word)) => Some(word.clone()),
-                    _ => None,
-                });
-            (
-                word.unwrap_or_else(|| "error".to_owned()),
-                text(inner.get("message")),
-            )
-        }
-        _ => return None,
-    };
-    let code = entra_code(&description).or_else(|| {
-        let first = object.get("error_codes")?.as_array()?.first()?;
-        u32::try_from(first.as_u64()?).ok()
-    });
-    let verdict = verdict::of_error(&error, code);
-    let advice = code
-        .and_then(catalogue::entra_advice)
-        .or_else(|| catalogue::advice(&error, &description));
-
-    // Microsoft ends its descriptions with ids and a time stamp, which would push the advice out of sight.
-    let short = description
-        .split("Trace ID:")
-        .next()
-        .unwrap_or_default()
-        .trim();
-    let mut said = asked.quiet.hush(&cut(&error, 100));
-    if !short.is_empty() {
-        said.push_str(": ");
-        said.push_str(&cut(&asked.quiet.hush(short), MAX_EXCERPT));
-    } else if let Some(code) = code {
-        said.push_str(&format!(": AADSTS{code}"));
+/// Returns a bounded piece of a body that is no good answer: a page's title, or its text without tags. What may hold a
+/// token, half an answer for instance, is not repeated.
+fn excerpt(body: &[u8], object: Option<&Map<String, Value>>, asked: &Asked) -> String {
+    let begin = body.trim_ascii_start().first();
+    let broken = object.is_none() && matches!(begin, Some(b'{' | b'['));
+    let lower = body.to_ascii_lowercase();
+    if broken || memchr::memmem::find(&lower, b"_token").is_some() {
+        return "an answer that cannot be read, and is not shown as it may hold a token".to_owned();
     }
-    if let Some(advice) = advice {
-        said.truncate(said.trim_end_matches('.').len());
-        said.push_str("; ");
-        said.push_str(advice);
-    }
-    let ids: Vec<String> = ["trace_id", "correlation_id"]
-        .iter()
-        .filter_map(|key| {
-            let id = text(object.get(*key));
-            (!id.is_empty()).then(|| format!("{key} {}", cut(&id, 64)))
-        })
-        .collect();
-    if !ids.is_empty() {
-        said.push_str(&format!(" ({})", ids.join(", ")));
-    }
-    Some(Refused {
-        verdict,
-        text: said,
-    })
-}
-
-/// Finds the number of an `AADSTSnnn` in a description.
-fn entra_code(description: &str) -> Option<u32> {
-    let (_, rest) = description.split_once("AADSTS")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
-}
-
-/// Returns a bounded piece of a body that is no JSON: a page's title, or its text without tags.
-fn excerpt(body: &[u8], asked: &Asked) -> String {
     let text = asked.quiet.hush(&String::from_utf8_lossy(body));
     let lower = text.to_ascii_lowercase();
     let title = lower.find("<title>").and_then(|at| {
@@ -355,7 +342,7 @@ fn excerpt(body: &[u8], asked: &Asked) -> String {
     if words.is_empty() {
         return "an empty answer".to_owned();
     }
-    cut(&words.join(" "), MAX_EXCERPT)
+    reason::cut(&words.join(" "), reason::MAX_EXCERPT)
 }
 
 /// Drops what stands between angle brackets.
@@ -374,14 +361,4 @@ fn without_tags(text: &str) -> String {
         }
     }
     plain
-}
-
-/// Cuts a text at `most` characters, showing that it was cut.
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(most.saturating_sub(3)).collect();
-    short.push_str("...");
-    short
 }

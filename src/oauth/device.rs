@@ -9,6 +9,7 @@ use url::Url;
 
 use super::asking::{Asking, address, read, token_url};
 use super::post::is_this_machine;
+use super::quiet::Quiet;
 use super::{DeviceCode, Error, Question, Tokens, answer, code};
 use crate::config::AccountSettings;
 use crate::providers;
@@ -24,14 +25,11 @@ const USUAL_LIFE: f64 = 600.0;
 /// No code is polled with for longer.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
-/// The time between two polls where the endpoint does not say, in seconds, and the least for endpoints elsewhere.
+/// The time between two polls where the endpoint does not say, in seconds.
 const USUAL_INTERVAL: f64 = 5.0;
 
 /// The least time between two polls.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The same where the endpoint is on this machine.
-const SHORTEST_INTERVAL_HERE: Duration = Duration::from_millis(100);
 
 /// The most time between two polls.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
@@ -64,8 +62,8 @@ pub(super) async fn question(
         form.push(("resource", resource));
     }
     let client_id = Some(account.client_id.as_str());
-    let (answer, _) = asking.submit(&endpoint, client_id, &form).await?;
-    let device = read_code(&answer, is_this_machine(&endpoint)).map_err(|fault| {
+    let (answer, asked) = asking.submit(&endpoint, client_id, &form).await?;
+    let device = read_code(&answer, &asked.quiet).map_err(|fault| {
         let host = endpoint.host_str().unwrap_or_default();
         Error::Unavailable(Said::new(format!(
             "{host}: the answer to the request for a device code {fault}; check `{}`",
@@ -92,16 +90,17 @@ pub(super) async fn poll(
     read(&asking.hand_in(&endpoint, client_id, &form).await?)
 }
 
-/// Reads the answer to a request for a code (section 3.2), or says what is wrong with it. `here` is whether the endpoint
-/// is on this machine.
-fn read_code(answer: &Map<String, Value>, here: bool) -> Result<DeviceCode, String> {
+/// Reads the answer to a request for a code (section 3.2), or says what is wrong with it.
+fn read_code(answer: &Map<String, Value>, quiet: &Quiet) -> Result<DeviceCode, String> {
     let text = |key: &str| {
         let value = answer.get(key).and_then(Value::as_str);
         value.filter(|text| !text.is_empty())
     };
     let Some(code) = text("device_code") else {
-        let keys: Vec<&str> = answer.keys().map(String::as_str).take(10).collect();
-        return Err(format!("holds no device_code but [{}]", keys.join(", ")));
+        return Err(format!(
+            "holds no device_code but [{}]",
+            answer::keys(answer, quiet)
+        ));
     };
     let user_code = text("user_code").ok_or("holds no user_code")?.trim();
     let fit = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
@@ -113,28 +112,23 @@ fn read_code(answer: &Map<String, Value>, here: bool) -> Result<DeviceCode, Stri
         .or_else(|| text("verification_url"))
         .ok_or("holds no verification_uri")?;
     let verification_url = way(place).ok_or_else(|| {
-        let place = Said::from(place);
+        let place = Said::from(quiet.hush(place).as_str());
         format!(
             "sends people to `{}`, which does not begin with https://",
             place.short()
         )
     })?;
     let seconds = |key, usual| Duration::from_secs(answer::seconds(answer.get(key), usual));
-    let interval = match seconds("interval", USUAL_INTERVAL) {
-        Duration::ZERO if !here => SHORTEST_INTERVAL,
-        interval => interval,
-    };
-    let shortest = if here {
-        SHORTEST_INTERVAL_HERE
-    } else {
-        SHORTEST_INTERVAL
-    };
+    let good_for = seconds("expires_in", USUAL_LIFE).min(LONGEST_LIFE);
+    if good_for.is_zero() {
+        return Err("holds a code whose time is over already (expires_in)".to_owned());
+    }
     Ok(DeviceCode {
         code: Secret::from(code),
         user_code: user_code.to_owned(),
         verification_url: verification_url.to_string(),
-        good_for: seconds("expires_in", USUAL_LIFE).min(LONGEST_LIFE),
-        interval: interval.clamp(shortest, LONGEST_INTERVAL),
+        good_for,
+        interval: seconds("interval", USUAL_INTERVAL).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL),
     })
 }
 

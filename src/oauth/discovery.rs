@@ -93,9 +93,6 @@ pub(super) fn complete<'a>(
             _ => metadata.authorize.clone(),
         };
     }
-    if metadata.lacks_s256 && account.pkce.is_none() {
-        filled.pkce = Some(false);
-    }
     Ok(Complete {
         account: Cow::Owned(filled),
         issuer: Some(metadata.issuer.clone()),

@@ -70,8 +70,8 @@ impl Documents {
             Ok(metadata) => {
                 if metadata.lacks_s256 {
                     tracing::info!(
-                        "the issuer {url} does not list S256 among its PKCE methods; sign-ins there go without PKCE unless \
-                         the account says `use_pkce = True`"
+                        "the issuer {url} does not list S256 among its PKCE methods; should its sign-in page refuse, set \
+                         `use_pkce = False` for its accounts"
                     );
                 }
                 let metadata = Arc::new(metadata);

@@ -20,6 +20,7 @@ mod managed_identity;
 mod password;
 mod post;
 mod quiet;
+mod reason;
 mod refresh;
 mod service_account;
 mod skew;
@@ -35,6 +36,7 @@ pub use id_token::named_in_access_token;
 pub use issuer::prove_answer;
 #[cfg(any(feature = "aws", feature = "vault"))]
 pub(crate) use post::{SharedLookup, proxy_address};
+pub use reason::of_browser;
 
 use crate::said::Said;
 use crate::secret::{AccessToken, Secret};
@@ -155,6 +157,6 @@ pub struct DeviceCode {
     pub verification_url: String,
     /// How long it is good: at most 30 minutes.
     pub good_for: Duration,
-    /// The least time between two polls: at least 5 s, unless the endpoint is on this machine.
+    /// The least time between two polls: 5 to 60 s.
     pub interval: Duration,
 }

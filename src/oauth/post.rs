@@ -4,6 +4,7 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use oauth2::HttpResponse;
@@ -24,6 +25,15 @@ const LOOKUP: Duration = Duration::from_secs(4);
 
 /// The longest answer read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
+
+/// The longest head of an answer taken, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// What `localhost` is; the port comes from the address that is asked.
+const LOOPBACKS: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
+];
 
 /// What is sent.
 pub(super) struct Request<'a> {
@@ -74,6 +84,8 @@ impl Post {
                 .dns_resolver(SharedLookup)
                 .connect_timeout(CONNECT)
                 .user_agent(concat!("emailproxy/", env!("CARGO_PKG_VERSION")))
+                // Plain HTTP goes to this machine only, whatever the name service says about it.
+                .resolve_to_addrs("localhost", &LOOPBACKS)
         };
         let build = |builder: reqwest::ClientBuilder| {
             builder
@@ -122,6 +134,13 @@ impl Post {
             other => other,
         };
         let mut response = response.map_err(|error| explain(&error, request.key))?;
+        let head = response.headers().iter();
+        let head: usize = head
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if head > MAX_HEAD {
+            return Err(format!("the answer's head is longer than {MAX_HEAD} bytes"));
+        }
         let mut body = Vec::new();
         loop {
             let chunk = response.chunk().await;

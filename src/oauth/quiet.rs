@@ -2,8 +2,11 @@
 //!
 //! Does not know what the values open.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD_NO_PAD;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use crate::secret::Secret;
@@ -22,6 +25,9 @@ const OPEN: [&str; 7] = [
 /// Shorter values are not looked for: they would blot out ordinary words.
 const SHORTEST: usize = 4;
 
+/// So many bytes in a row of a secret value are a piece of it: fewer are of little use, and may be anybody's words.
+const PIECE: usize = 12;
+
 /// The secret values of one request, in every shape in which an answer may repeat them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Quiet(Vec<Secret<String>>);
@@ -38,6 +44,15 @@ impl Quiet {
         quiet
     }
 
+    /// Learns the tokens that an answer brings: some repeat them in their error's words.
+    pub(super) fn learn_answer(&mut self, object: &Map<String, Value>) {
+        for key in ["access_token", "refresh_token", "id_token", "device_code"] {
+            if let Some(Value::String(value)) = object.get(key) {
+                self.learn(value);
+            }
+        }
+    }
+
     /// Learns a value that went over in another way.
     pub(super) fn learn(&mut self, value: &str) {
         if value.len() < SHORTEST {
@@ -49,20 +64,33 @@ impl Quiet {
             .replace('<', "&lt;")
             .replace('>', "&gt;")
             .replace('"', "&quot;");
-        for shape in [encoded.replace('+', "%20"), encoded, html, value.to_owned()] {
+        let quoted = Value::from(value).to_string();
+        let quoted = quoted.trim_matches('"').to_owned();
+        let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+        for shape in [
+            encoded.replace('+', "%20"),
+            encoded,
+            html,
+            quoted,
+            hex,
+            value.to_owned(),
+        ] {
             self.0.push(Secret::new(shape));
         }
         // Longest first, so that no value is left half covered by another that is part of it.
         self.0
             .sort_by_key(|shape| std::cmp::Reverse(shape.reveal().len()));
+        self.0.dedup_by(|a, b| a == b);
     }
 
-    /// Returns the text with every secret value replaced by `***`.
+    /// Returns the text with every secret value, and every piece of one that is long enough to be of use, replaced by
+    /// `***`.
     pub(super) fn hush(&self, text: &str) -> String {
-        let text = self.0.iter().fold(text.to_owned(), |text, shape| {
-            text.replace(shape.reveal().as_str(), "***")
-        });
-        let fit = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+        if self.0.is_empty() {
+            return text.to_owned();
+        }
+        let text = self.without_pieces(text);
+        let fit = |c: char| c.is_ascii_alphanumeric() || "+/=-_".contains(c);
         let mut out = String::with_capacity(text.len());
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {
@@ -74,16 +102,65 @@ impl Quiet {
         out
     }
 
+    /// Blots out what the text shares with a secret value: the whole of it, or [`PIECE`] bytes in a row at least, as
+    /// whoever repeats the request may cut it anywhere. Letters in either case are the same, for the sake of `%2F` and
+    /// `%2f`.
+    fn without_pieces(&self, text: &str) -> String {
+        let bytes = Secret::new(text.to_ascii_lowercase().into_bytes());
+        let shapes: Vec<Secret<Vec<u8>>> = self
+            .0
+            .iter()
+            .map(|shape| Secret::new(shape.reveal().to_ascii_lowercase().into_bytes()))
+            .collect();
+        let (long, short): (Vec<_>, Vec<_>) = shapes
+            .iter()
+            .map(|shape| shape.reveal().as_slice())
+            .partition(|shape| shape.len() >= PIECE);
+        let pieces: HashSet<&[u8]> = long.iter().flat_map(|shape| shape.windows(PIECE)).collect();
+        let mut blotted = vec![false; bytes.reveal().len()];
+        let mut blot = |at: usize, length: usize| {
+            blotted
+                .iter_mut()
+                .skip(at)
+                .take(length)
+                .for_each(|one| *one = true);
+        };
+        for (at, window) in bytes.reveal().windows(PIECE).enumerate() {
+            if pieces.contains(window) {
+                blot(at, PIECE);
+            }
+        }
+        for shape in short {
+            for at in memchr::memmem::find_iter(bytes.reveal(), shape) {
+                blot(at, shape.len());
+            }
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut inside = false;
+        for (at, c) in text.char_indices() {
+            let hidden = blotted.get(at).copied().unwrap_or(false);
+            match (hidden, inside) {
+                (false, _) => out.push(c),
+                (true, false) => out.push_str("***"),
+                (true, true) => {}
+            }
+            inside = hidden;
+        }
+        out
+    }
+
     /// Returns whether a word is base64 around a secret value.
     fn is_wrapped_in(&self, word: &str) -> bool {
-        BASE64_STANDARD_NO_PAD
-            .decode(word.trim_end_matches('='))
-            .is_ok_and(|wrapped| {
-                let wrapped = String::from_utf8_lossy(&wrapped);
-                self.0
-                    .iter()
-                    .any(|shape| wrapped.contains(shape.reveal().as_str()))
-            })
+        let word = word.trim_end_matches('=');
+        let decoded = BASE64_STANDARD_NO_PAD
+            .decode(word)
+            .or_else(|_| BASE64_URL_SAFE_NO_PAD.decode(word));
+        decoded.is_ok_and(|wrapped| {
+            let wrapped = String::from_utf8_lossy(&wrapped);
+            self.0
+                .iter()
+                .any(|shape| wrapped.contains(shape.reveal().as_str()))
+        })
     }
 }
 
@@ -105,5 +182,25 @@ mod tests {
             "see https://a.example/b"
         );
         assert!(!format!("{quiet:?}").contains("AXoA"));
+    }
+
+    #[test]
+    fn pieces_of_a_secret_are_hushed_wherever_they_are_cut() {
+        let secret = "0.AXoA/9xQ-7TzzL2mWq4vB8yN1cR5tK";
+        let quiet = Quiet::of_form(
+            form_urlencoded::Serializer::new(String::new())
+                .append_pair("refresh_token", secret)
+                .finish()
+                .as_bytes(),
+        );
+        for cut in 12..secret.len() {
+            for piece in [&secret[..cut], &secret[secret.len() - cut..]] {
+                assert_eq!(quiet.hush(&format!("<{piece}>")), "<***>", "{piece}");
+            }
+        }
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let mixed = secret.replace('/', "%2f");
+        assert_eq!(quiet.hush(&format!("{hex} {mixed}")), "*** ***");
+        assert_eq!(quiet.hush("grün 0.AXoA bleibt"), "grün 0.AXoA bleibt");
     }
 }

@@ -3,28 +3,31 @@
 //!
 //! Everything that is no proper return is refused without disturbing a consent. Knows no sockets.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
-use axum::body::Body;
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use url::form_urlencoded;
 
+use super::exchange::Asked;
 use super::pages::{Choice, page, page_with_choice, page_with_link};
-use super::place::{Place, host_name, is_loopback, plain_path};
+use super::place::{Place, is_loopback, split_authority};
 use super::{Ears, confirm};
 use crate::accounts::{Answer, Outcome};
 use crate::said::Said;
 use crate::secret::Secret;
 
-/// Answers one request that reached `local`; `places` are where returns are expected.
+/// The most parameters of a return; providers send half a dozen.
+const MAX_PARAMETERS: usize = 100;
+
+/// Answers one request that reached `local`; `places` are where returns are expected there.
 pub(super) async fn answer(
-    request: &Parts,
-    body: Body,
+    asked: &Asked,
     places: &[Place],
-    local: IpAddr,
+    local: SocketAddr,
     ears: &Ears,
-) -> Response<Body> {
+) -> Response<String> {
+    let request = &asked.parts;
     if !is_for_us(request, places, local) {
         return page(
             StatusCode::FORBIDDEN,
@@ -36,11 +39,9 @@ pub(super) async fn answer(
             ],
         );
     }
-    let path = plain_path(request.uri.path());
-    let expected = places
-        .iter()
-        .any(|place| place.paths.iter().any(|known| known == path));
-    if !expected {
+    let here = |place: &&Place| place.paths.iter().any(|path| path == request.uri.path());
+    let expected: Vec<&Place> = places.iter().filter(here).collect();
+    if expected.is_empty() {
         return page(StatusCode::NOT_FOUND, "Nothing here", &[]);
     }
     if request.method == Method::HEAD {
@@ -48,7 +49,7 @@ pub(super) async fn answer(
         return page(StatusCode::OK, "emailproxy", &[]);
     }
     if request.method == Method::POST {
-        return confirm::answer(request, body, places, &ears.confirm).await;
+        return confirm::answer(asked, places, &ears.confirm).await;
     }
     if request.method != Method::GET {
         let mut refused = page(
@@ -61,7 +62,10 @@ pub(super) async fn answer(
         return refused;
     }
     let brought = match read(request.uri.query().unwrap_or_default()) {
-        Ok(brought) => brought,
+        Ok(brought) => Answer {
+            came_to: Some(expected.iter().map(|place| place.account.clone()).collect()),
+            ..brought
+        },
         Err(why) => {
             return page(
                 StatusCode::BAD_REQUEST,
@@ -81,7 +85,7 @@ pub(super) async fn answer(
 /// Does what a browser asked for, even if it is closed meanwhile, and shows what came of it.
 pub(super) async fn show_when_done(
     doing: impl Future<Output = Outcome> + Send + 'static,
-) -> Response<Body> {
+) -> Response<String> {
     match tokio::spawn(doing).await {
         Ok(outcome) => show(&outcome),
         Err(_) => page(
@@ -92,24 +96,26 @@ pub(super) async fn show_when_done(
     }
 }
 
-/// Returns whether the request names a host by which we may be called, lest a foreign page reaches us through a name
-/// that it made point here.
-fn is_for_us(request: &Parts, places: &[Place], local: IpAddr) -> bool {
-    let mut hosts = request.headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+/// Returns whether the request names a host and port by which we may be called, lest a foreign page reaches us through a
+/// name that it made point here.
+fn is_for_us(request: &Parts, places: &[Place], local: SocketAddr) -> bool {
+    let host = request.headers.get(header::HOST);
+    let Some((host, port)) = host.and_then(|host| split_authority(host.to_str().ok()?)) else {
         return false;
     };
-    let Some(host) = host.to_str().ok().and_then(host_name) else {
-        return false;
-    };
-    let same = match request.uri.host() {
-        Some(other) => other.trim_matches(['[', ']']).eq_ignore_ascii_case(&host),
+    // What a request says in its first line goes before the header; here they have to agree.
+    let same = match request.uri.authority() {
+        Some(other) => {
+            split_authority(other.as_str()).is_some_and(|other| other == (host.clone(), port))
+        }
         None => true,
     };
     let known = is_loopback(&host)
-        || host.parse() == Ok(local.to_canonical())
+        || host.parse() == Ok(local.ip().to_canonical())
         || places.iter().any(|place| place.names.contains(&host));
-    same && known
+    let known_port =
+        |port| port == local.port() || places.iter().any(|place| place.ports.contains(&port));
+    same && known && port.is_none_or(known_port)
 }
 
 /// Reads what the provider sent along; every value is decoded once.
@@ -119,6 +125,9 @@ fn read(query: &str) -> Result<Answer, &'static str> {
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         if seen.contains(&key) {
             return Err("A parameter is given twice.");
+        }
+        if seen.len() >= MAX_PARAMETERS {
+            return Err("It has more parameters than any answer.");
         }
         let text = value.into_owned();
         match key.as_ref() {
@@ -145,7 +154,7 @@ fn read(query: &str) -> Result<Answer, &'static str> {
 }
 
 /// Makes the page for what came of a return.
-fn show(outcome: &Outcome) -> Response<Body> {
+fn show(outcome: &Outcome) -> Response<String> {
     match outcome {
         Outcome::Authorised { account } => page(
             StatusCode::OK,
@@ -162,7 +171,7 @@ fn show(outcome: &Outcome) -> Response<Body> {
                 format!(
                     "Signing in the account {} failed because: {}",
                     Said::from(account.as_str()),
-                    why.short()
+                    why
                 ),
                 "emailproxy's log has the full reason. To try again, let the mail program log in again."
                     .to_owned(),

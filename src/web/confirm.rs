@@ -2,33 +2,19 @@
 //!
 //! Only our own page may send it, with the one-time value that stands in it. What a yes does is not known here.
 
-use std::time::Duration;
-
-use axum::body::{Body, Bytes, to_bytes};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, Response, StatusCode, header};
-use tokio::time::timeout;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
 use url::form_urlencoded;
 
 use super::Confirm;
 use super::callback::show_when_done;
+use super::exchange::Asked;
 use super::pages::page;
-use super::place::{Place, host_name, is_loopback};
-
-/// How long a form may be, in bytes.
-const MAX_FORM: usize = 4 * 1024;
-
-/// How long a form may take to arrive.
-const ARRIVAL: Duration = Duration::from_secs(5);
+use super::place::{Place, is_loopback, split_authority};
 
 /// Answers a form that was sent to a place where returns are expected.
-pub(super) async fn answer(
-    request: &Parts,
-    body: Body,
-    places: &[Place],
-    confirm: &Confirm,
-) -> Response<Body> {
-    if !is_from_our_page(request, places) {
+pub(super) async fn answer(asked: &Asked, places: &[Place], confirm: &Confirm) -> Response<String> {
+    if !is_from_our_page(&asked.parts, places) {
         return page(
             StatusCode::FORBIDDEN,
             "Not from this page",
@@ -38,7 +24,7 @@ pub(super) async fn answer(
             ],
         );
     }
-    match take(request, body).await {
+    match take(asked) {
         Ok((value, yes)) => show_when_done(confirm(value, yes)).await,
         Err(status) => page(
             status,
@@ -70,24 +56,20 @@ fn is_our_origin(origin: &HeaderValue, request: &Parts, places: &[Place]) -> boo
     if host.is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes())) {
         return true;
     }
-    host_name(authority).is_some_and(|name| {
+    split_authority(authority).is_some_and(|(name, _)| {
         !is_loopback(&name) && places.iter().any(|place| place.names.contains(&name))
     })
 }
 
-/// Reads the form, whole and in time.
-async fn take(request: &Parts, body: Body) -> Result<(String, bool), StatusCode> {
-    let kind = request.headers.get(header::CONTENT_TYPE);
+/// Reads the form, where it is one.
+fn take(asked: &Asked) -> Result<(String, bool), StatusCode> {
+    let kind = asked.parts.headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    let form: Bytes = timeout(ARRIVAL, to_bytes(body, MAX_FORM))
-        .await
-        .map_err(|_| StatusCode::REQUEST_TIMEOUT)?
-        .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-    read(&form).ok_or(StatusCode::BAD_REQUEST)
+    read(&asked.body).ok_or(StatusCode::BAD_REQUEST)
 }
 
 /// Reads the one-time value and the button that was pressed.

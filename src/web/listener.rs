@@ -2,28 +2,23 @@
 //!
 //! Knows how long and how many; what a request means is `callback`'s.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::Method;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::Ears;
 use super::callback::answer;
 use super::place::{Place, Spot};
+use super::{Ears, exchange};
 use crate::accounts::Pending;
 use crate::said::Said;
 
@@ -32,9 +27,6 @@ const MAX_CONNECTIONS: u32 = 32;
 
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(5);
-
-/// The longest head, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
 
 /// How long a connection may take in all; redeeming a code takes at most 10 s of it.
 const WHOLE: Duration = Duration::from_secs(30);
@@ -57,7 +49,31 @@ struct Shared {
     /// Where returns are expected; the last known ones while nothing is pending any more.
     places: watch::Sender<Vec<Place>>,
     connections: Arc<Semaphore>,
+    /// The connections whose request has not come whole yet.
+    silent: Mutex<Silent>,
     head: Duration,
+}
+
+/// Connections that have not said what they want.
+#[derive(Default)]
+struct Silent {
+    /// How many connections there were.
+    count: u64,
+    /// By their number, the oldest first.
+    all: BTreeMap<u64, AbortHandle>,
+}
+
+impl Shared {
+    fn silent(&self) -> MutexGuard<'_, Silent> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the connection that has been silent for longest, if one is silent.
+    fn show_out_one(&self) {
+        if let Some((_, oldest)) = self.silent().all.pop_first() {
+            oldest.abort();
+        }
+    }
 }
 
 /// One open address.
@@ -112,6 +128,7 @@ impl Callbacks {
             ears: self.ears.clone(),
             places: watch::Sender::new(Vec::new()),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS as usize)),
+            silent: Mutex::default(),
             head: self.head,
         });
         let mut open: HashMap<Spot, Open> = HashMap::new();
@@ -149,6 +166,16 @@ impl Callbacks {
             let heard = match place {
                 Ok(place) => {
                     let spot = place.spot.clone();
+                    if let Some(elsewhere) = &place.elsewhere
+                        && warned.insert(consent.url.clone())
+                    {
+                        warn!(
+                            "the browser's return for account {} is heard on this machine only, although `redirect_uri` \
+                             names {}; set `redirect_listen_address` if it comes from another machine",
+                            Said::from(consent.account.as_str()),
+                            Said::from(elsewhere.as_str()),
+                        );
+                    }
                     places.push(place);
                     self.open(shared, open, &spot).await
                 }
@@ -201,9 +228,11 @@ impl Callbacks {
                 info!("listening for the browser's return at http://{address}");
                 opened.addresses.push(address);
             }
-            opened
-                .tasks
-                .push(tokio::spawn(accept(listener, Arc::clone(shared))));
+            opened.tasks.push(tokio::spawn(accept(
+                listener,
+                spot.clone(),
+                Arc::clone(shared),
+            )));
         }
         open.insert(spot.clone(), opened);
         Ok(())
@@ -272,16 +301,24 @@ fn explain(address: SocketAddr, error: &io::Error) -> String {
     format!("could not listen at {address}: {error}; {advice}")
 }
 
-/// Accepts connections; waits while too many are served.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+/// Accepts connections. Where too many are served, the one that has been silent for longest makes room: whoever has
+/// something to say says it at once.
+async fn accept(listener: TcpListener, spot: Spot, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let connections = Arc::clone(&shared.connections);
-                let Ok(permit) = connections.acquire_owned().await else {
-                    return;
+                let permit = match Arc::clone(&connections).try_acquire_owned() {
+                    Ok(permit) => permit,
+                    Err(_) => {
+                        shared.show_out_one();
+                        let Ok(permit) = connections.acquire_owned().await else {
+                            return;
+                        };
+                        permit
+                    }
                 };
-                tokio::spawn(converse(stream, Arc::clone(&shared), permit));
+                begin(stream, spot.clone(), &shared, permit);
             }
             Err(error) => {
                 debug!("could not accept a browser's connection: {error}");
@@ -291,33 +328,54 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
+/// Begins to serve a connection.
+fn begin(stream: TcpStream, spot: Spot, shared: &Arc<Shared>, permit: OwnedSemaphorePermit) {
+    // Held until it is noted, so that it cannot end before.
+    let mut silent = shared.silent();
+    silent.count += 1;
+    let number = silent.count;
+    let its = Arc::clone(shared);
+    let serving = tokio::spawn(async move {
+        // Dropped, as the permit is, also where it is shown out.
+        if timeout(WHOLE, converse(stream, &spot, &its, number))
+            .await
+            .is_err()
+        {
+            debug!("a browser's connection took too long");
+        }
+        its.silent().all.remove(&number);
+        drop(permit);
+    });
+    silent.all.insert(number, serving.abort_handle());
+}
+
 /// Serves one connection: one request, one answer.
-async fn converse(stream: TcpStream, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
+async fn converse(mut stream: TcpStream, spot: &Spot, shared: &Shared, number: u64) {
     let Ok(local) = stream.local_addr() else {
         return;
     };
-    let service = service_fn(|request: Request<Incoming>| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let (parts, body) = request.into_parts();
-            let places = shared.places.borrow().clone();
-            let response = answer(&parts, Body::new(body), &places, local.ip(), &shared.ears).await;
+    let heard = exchange::hear(&mut stream, shared.head).await;
+    // From here on it is not shown out any more.
+    shared.silent().all.remove(&number);
+    let (response, with_body) = match heard {
+        Ok(asked) => {
+            let mut places = shared.places.borrow().clone();
+            places.retain(|place| place.spot == *spot);
+            let response = answer(&asked, &places, local, &shared.ears).await;
             debug!(
-                method = %parts.method,
+                method = %Said::from(asked.parts.method.as_str()),
                 status = response.status().as_u16(),
                 "answered a browser"
             );
-            Ok::<_, std::convert::Infallible>(response)
+            (response, asked.parts.method != Method::HEAD)
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(shared.head)
-        .max_header_size(MAX_HEAD)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Ok(Err(error)) = timeout(WHOLE, connection).await {
-        debug!("a browser's connection ended early: {error}");
-    }
-    drop(permit);
+        Err(status) => {
+            debug!(
+                status = status.as_u16(),
+                "what a browser's connection said is no request"
+            );
+            (exchange::refuse(status), true)
+        }
+    };
+    exchange::say(&mut stream, &response, with_body).await;
 }

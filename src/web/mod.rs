@@ -4,6 +4,8 @@
 
 mod callback;
 mod confirm;
+mod exchange;
+mod head;
 mod listener;
 mod pages;
 mod place;

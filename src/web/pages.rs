@@ -5,10 +5,9 @@
 use std::sync::LazyLock;
 
 use askama::Template;
-use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Response, StatusCode, header};
 
 /// The only style there is. Its digest is in the content security policy, so nothing else can style the page.
 const STYLE: &str = ":root{color-scheme:light dark}\
@@ -70,7 +69,7 @@ struct Page<'p> {
 }
 
 /// Makes the answer that shows a page. Success and failure are told by the status too.
-pub(super) fn page(status: StatusCode, headline: &str, lines: &[String]) -> Response<Body> {
+pub(super) fn page(status: StatusCode, headline: &str, lines: &[String]) -> Response<String> {
     Page::plain(status, headline, lines).answer(status)
 }
 
@@ -80,7 +79,7 @@ pub(super) fn page_with_link(
     headline: &str,
     lines: &[String],
     link: &str,
-) -> Response<Body> {
+) -> Response<String> {
     let page = Page {
         link: Some(link),
         ..Page::plain(status, headline, lines)
@@ -94,7 +93,7 @@ pub(super) fn page_with_choice(
     headline: &str,
     lines: &[String],
     choice: &Choice,
-) -> Response<Body> {
+) -> Response<String> {
     let page = Page {
         choice: Some(choice),
         ..Page::plain(status, headline, lines)
@@ -114,10 +113,10 @@ impl<'p> Page<'p> {
         }
     }
 
-    fn answer(&self, status: StatusCode) -> Response<Body> {
+    fn answer(&self, status: StatusCode) -> Response<String> {
         // A page of texts can always be rendered; the headline alone would still say it.
         let html = self.render().unwrap_or_else(|_| self.headline.to_owned());
-        let mut response = Response::new(Body::from(html));
+        let mut response = Response::new(html);
         *response.status_mut() = status;
         let headers = response.headers_mut();
         // Without any referrer browsers also withhold the form's origin, which is looked at when it comes back.

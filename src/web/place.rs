@@ -2,7 +2,7 @@
 //!
 //! Pure reading, but for name resolution in [`Spot::addresses`]. Binds nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -31,11 +31,18 @@ pub(super) struct Spot {
 pub(super) struct Place {
     /// Where to listen.
     pub(super) spot: Spot,
-    /// The paths a return may have, without trailing slash: the redirect address's, and the listen address's where a
-    /// reverse proxy stands between.
+    /// The account that is asked for.
+    pub(super) account: String,
+    /// The paths a return may have, exactly: the redirect address's, and the listen address's where a reverse proxy stands
+    /// between.
     pub(super) paths: Vec<String>,
     /// The host names the browser or the reverse proxy may ask for, lower case.
     pub(super) names: Vec<String>,
+    /// The ports that may stand beside them, besides the one that is listened at.
+    pub(super) ports: Vec<u16>,
+    /// The host of a redirect address that may be another way to this machine, where nothing says that it is to be listened
+    /// at: this machine alone is heard then.
+    pub(super) elsewhere: Option<String>,
 }
 
 impl Place {
@@ -64,25 +71,31 @@ impl Place {
             (None, None) => return Err("there is no `redirect_uri`".to_owned()),
         };
         let host = host_of(at).ok_or("the address to listen at names no host")?;
+        // Only `redirect_listen_address` may open a port to other machines.
+        let here = is_loopback(&host);
         let spot = Spot {
-            host: if is_both_loopbacks(&host) {
+            host: if here || listen.is_none() {
                 "localhost".to_owned()
             } else {
-                host
+                host.clone()
             },
             port: at.port().unwrap_or(USUAL_PORT),
         };
         let mut place = Self {
             spot,
+            account: pending.account.clone(),
             paths: Vec::new(),
             names: Vec::new(),
+            ports: Vec::new(),
+            elsewhere: Some(host).filter(|_| !here && listen.is_none()),
         };
         for url in redirect.iter().chain(listen.iter()) {
-            let path = plain_path(url.path()).to_owned();
+            let path = url.path().to_owned();
             if !place.paths.contains(&path) {
                 place.paths.push(path);
             }
             place.names.extend(host_of(url));
+            place.ports.extend(url.port_or_known_default());
         }
         Ok(place)
     }
@@ -109,30 +122,39 @@ impl Spot {
     }
 }
 
-/// Drops the trailing slashes of a path.
-pub(super) fn plain_path(path: &str) -> &str {
-    path.trim_end_matches('/')
-}
-
-/// Reads the host out of a `Host` header: lower case, without port and brackets.
-pub(super) fn host_name(header: &str) -> Option<String> {
-    let authority: axum::http::uri::Authority = header.trim().parse().ok()?;
-    if header.contains('@') {
+/// Splits an authority such as a `Host` header into the host, lower case and without brackets, and the port.
+pub(super) fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
+    let fit = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    if !text.chars().all(fit) {
         return None;
     }
-    let host = authority.host().trim_matches(['[', ']']);
-    (!host.is_empty()).then(|| host.to_ascii_lowercase())
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, behind) = rest.split_once(']')?;
+            let port = match behind {
+                "" => None,
+                behind => Some(behind.strip_prefix(':')?),
+            };
+            (host, port)
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let digits = |port: &str| {
+        let plain = (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
+        port.parse().ok().filter(|_| plain)
+    };
+    let port = match port {
+        Some(port) => Some(digits(port)?),
+        None => None,
+    };
+    (!host.is_empty()).then(|| (host.to_ascii_lowercase(), port))
 }
 
-/// Returns whether a host is this machine whatever the name service says.
+/// Returns whether a host is this machine by one of its three usual names, whatever the name service says.
 pub(super) fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-fn is_both_loopbacks(host: &str) -> bool {
     ["localhost", "127.0.0.1", "::1"].contains(&host)
 }
 
@@ -177,44 +199,40 @@ mod tests {
             &'static [&'static str],
         );
         let table: &[Row] = &[
-            ("http://localhost", None, "localhost", 80, &[""]),
-            ("http://localhost:8825", None, "localhost", 8825, &[""]),
+            ("http://localhost", None, "localhost", 80, &["/"]),
+            ("http://localhost:8825", None, "localhost", 8825, &["/"]),
             (
                 "http://127.0.0.1:8825/back/",
                 None,
                 "localhost",
                 8825,
-                &["/back"],
+                &["/back/"],
             ),
-            ("http://[::1]:8825", None, "localhost", 8825, &[""]),
-            (
-                "http://Mail.Example:81/x",
-                None,
-                "mail.example",
-                81,
-                &["/x"],
-            ),
+            ("http://[::1]:8825", None, "localhost", 8825, &["/"]),
+            // Only the listen address opens a port to other machines.
+            ("http://Mail.Example:81/x", None, "localhost", 81, &["/x"]),
+            ("http://0.0.0.0:8825", None, "localhost", 8825, &["/"]),
             (
                 "http://localhost",
                 Some("http://0.0.0.0:8080"),
                 "0.0.0.0",
                 8080,
-                &[""],
+                &["/"],
             ),
             (
                 "http://localhost",
                 Some("127.0.0.1:8080"),
                 "localhost",
                 8080,
-                &[""],
+                &["/"],
             ),
-            ("http://localhost", Some("[::]:8080"), "::", 8080, &[""]),
+            ("http://localhost", Some("[::]:8080"), "::", 8080, &["/"]),
             (
                 "https://mail.example/oauth/back",
                 Some("http://127.0.0.1:8080"),
                 "localhost",
                 8080,
-                &["/oauth/back", ""],
+                &["/oauth/back", "/"],
             ),
             (
                 "https://mail.example/back",
@@ -262,17 +280,46 @@ mod tests {
     }
 
     #[test]
-    fn host_headers_are_read_without_port_and_brackets() {
-        for (header, host) in [
-            ("LOCALHOST:8825", Some("localhost")),
-            ("[::1]:8825", Some("::1")),
-            ("127.0.0.1", Some("127.0.0.1")),
-            ("localhost@evil.example", None),
-            ("evil.example@localhost", None),
-            ("a b", None),
-            ("", None),
+    fn only_a_listen_address_makes_other_machines_heard() {
+        let elsewhere = |redirect, listen| place(Some(redirect), listen).unwrap().elsewhere;
+        assert_eq!(elsewhere("http://localhost:81", None), None);
+        assert_eq!(
+            elsewhere("http://192.0.2.1:81", None).as_deref(),
+            Some("192.0.2.1")
+        );
+        let told = Some("http://192.0.2.1:81");
+        assert_eq!(elsewhere("http://192.0.2.1:81", told), None);
+    }
+
+    #[test]
+    fn host_headers_are_split_into_host_and_port() {
+        let split = |header| split_authority(header);
+        for (header, host, port) in [
+            ("LOCALHOST:8825", "localhost", Some(8825)),
+            ("[::1]:8825", "::1", Some(8825)),
+            ("[::1]", "::1", None),
+            ("127.0.0.1", "127.0.0.1", None),
         ] {
-            assert_eq!(host_name(header).as_deref(), host, "{header}");
+            assert_eq!(split(header), Some((host.to_owned(), port)), "{header}");
+        }
+        for header in [
+            "localhost@evil.example",
+            "evil.example@localhost",
+            "a b",
+            "",
+            ":80",
+            "localhost:",
+            "localhost:80:80",
+            "localhost:+80",
+            "localhost:65536",
+            "localhost:080000",
+            "::1",
+            "[::1",
+            "[::1]80",
+            "localhost/x",
+            "localhost,evil.example",
+        ] {
+            assert_eq!(split(header), None, "{header}");
         }
     }
 }

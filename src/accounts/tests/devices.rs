@@ -74,7 +74,11 @@ async fn slow_down_and_outages_stretch_the_pace() {
     let begin = tokio::time::Instant::now();
     house.fake.fails(Error::SlowDown);
     house.fake.fails(DOWN());
-    house.fake.fails(DOWN());
+    // Also where it names a time, however long.
+    house.fake.fails(Error::Throttled {
+        said: Said::new("HTTP 503"),
+        wait: Duration::MAX,
+    });
     house.fake.fails(WAITS());
     house.fake.grants("one", 3_600, None);
     assert_eq!(house.log_in(USER, "pw").await.unwrap(), "one");

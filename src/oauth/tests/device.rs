@@ -73,7 +73,7 @@ async fn odd_answers_are_understood_within_bounds() {
     };
     // (change, seconds good, milliseconds between polls, where to go)
     let plain = "https://e.example/d";
-    let table: [(Change, u64, u64, &str); 8] = [
+    let table: [(Change, u64, u64, &str); 11] = [
         (|_| {}, 600, 5_000, plain),
         (
             |b| {
@@ -93,8 +93,16 @@ async fn odd_answers_are_understood_within_bounds() {
             60_000,
             plain,
         ),
-        // The endpoint is on this machine.
-        (|b| b["interval"] = 0.into(), 600, 100, plain),
+        // Wherever the endpoint is.
+        (|b| b["interval"] = 0.into(), 600, 5_000, plain),
+        (|b| b["interval"] = (-1).into(), 600, 5_000, plain),
+        (|b| b["interval"] = "soon".into(), 600, 5_000, plain),
+        (
+            |b| b["expires_in"] = 315_360_000.into(),
+            1_800,
+            5_000,
+            plain,
+        ),
         // Google's and other older endpoints.
         (
             |b| {
@@ -143,6 +151,8 @@ async fn answers_that_lead_people_astray_are_refused_in_words() {
     let table = [
         ("device_code", Value::Null, "holds no device_code but ["),
         ("user_code", value!(7), "holds no user_code"),
+        ("expires_in", value!(0), "time is over already"),
+        ("expires_in", value!(-600), "time is over already"),
         ("user_code", value!("A\r\nB"), "nobody could type"),
         ("user_code", value!("A".repeat(65)), "nobody could type"),
         ("verification_uri", Value::Null, "holds no verification_uri"),

@@ -169,7 +169,7 @@ async fn the_issuers_ways_are_followed() {
         (
             |d| d["code_challenge_methods_supported"] = value!(["plain"]),
             true,
-            false,
+            true,
         ),
         (
             |d| {

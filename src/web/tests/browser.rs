@@ -46,6 +46,45 @@ async fn a_return_is_taken_whole_and_decoded_once() {
     assert!(answer.error.is_none());
 }
 
+/// Every answer has these headers, whatever it says, and none that tells more.
+fn has_all_headers(page: &str) {
+    let (head, _) = page.split_once("\r\n\r\n").unwrap();
+    let head = head.to_ascii_lowercase();
+    for header in [
+        "content-security-policy: default-src 'none';",
+        "frame-ancestors 'none'",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "cache-control: no-store",
+        "x-frame-options: deny",
+        "connection: close",
+        "content-type: text/html; charset=utf-8",
+    ] {
+        assert!(head.contains(header), "{header}: {head}");
+    }
+    for header in ["access-control", "server:", "set-cookie", "location"] {
+        assert!(!head.contains(header), "{header}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn r15_a_state_counts_only_where_its_redirect_address_is() {
+    let consents = vec![
+        consent("u", "http://localhost/u"),
+        consent("v", "http://localhost/v"),
+    ];
+    let mut desk = Desk::open(consents, |c| c);
+    let at = desk.address().await;
+    get(at, "/v?code=c&state=for-u").await;
+    get(at, "/u?code=c&state=for-u").await;
+    let answers = desk.answers.lock().unwrap();
+    let came_to: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.came_to.clone().unwrap())
+        .collect();
+    assert_eq!(came_to, [["v"], ["u"]], "who keeps the accounts decides");
+}
+
 #[tokio::test]
 async fn a_refusal_is_shown_and_cannot_break_the_page() {
     let mut desk = Desk::open(vec![consent("u", "http://localhost")], |c| c);
@@ -63,13 +102,14 @@ async fn a_refusal_is_shown_and_cannot_break_the_page() {
 }
 
 #[tokio::test]
-async fn what_is_no_return_is_refused_and_disturbs_nothing() {
+async fn r16_what_is_no_return_is_refused_and_disturbs_nothing() {
     let mut desk = Desk::open(
         vec![consent("u", "https://mail.example/oauth/back/")],
         |c| c,
     );
     let at = desk.address().await;
-    let good = "/oauth/back?code=c&state=for-u";
+    let good = "/oauth/back/?code=c&state=for-u";
+    let port = at.port();
     // (request, status, words on the page)
     let table = [
         (
@@ -83,32 +123,32 @@ async fn what_is_no_return_is_refused_and_disturbs_nothing() {
             "",
         ),
         (
-            "GET /oauth/back HTTP/1.1\nHost: localhost".to_owned(),
+            "GET /oauth/back/ HTTP/1.1\nHost: localhost".to_owned(),
             "400",
             "`state`",
         ),
         (
-            "GET /oauth/back?code=c HTTP/1.1\nHost: localhost".to_owned(),
+            "GET /oauth/back/?code=c HTTP/1.1\nHost: localhost".to_owned(),
             "400",
             "`state`",
         ),
         (
-            "GET /oauth/back?state=for-u HTTP/1.1\nHost: localhost".to_owned(),
+            "GET /oauth/back/?state=for-u HTTP/1.1\nHost: localhost".to_owned(),
             "400",
             "neither",
         ),
         (
-            "GET /oauth/back?state=for-u&code= HTTP/1.1\nHost: localhost".to_owned(),
+            "GET /oauth/back/?state=for-u&code= HTTP/1.1\nHost: localhost".to_owned(),
             "400",
             "neither",
         ),
         (
-            "GET /oauth/back?code=c&state=for-u&state=for-u HTTP/1.1\nHost: localhost".to_owned(),
+            "GET /oauth/back/?code=c&state=for-u&state=for-u HTTP/1.1\nHost: localhost".to_owned(),
             "400",
             "twice",
         ),
         (
-            "GET /oauth/back?code=c&state=for-u&c%6fde=d HTTP/1.1\nHost: localhost".to_owned(),
+            "GET /oauth/back/?code=c&state=for-u&c%6fde=d HTTP/1.1\nHost: localhost".to_owned(),
             "400",
             "twice",
         ),
@@ -124,11 +164,85 @@ async fn what_is_no_return_is_refused_and_disturbs_nothing() {
         ),
         (format!("GET {good} HTTP/1.1\nHost: 10.9.8.7"), "403", ""),
         (format!("GET {good} HTTP/1.1\nHost: a@localhost"), "403", ""),
-        (format!("GET {good} HTTP/1.1\nX: y"), "403", ""),
+        (format!("GET {good} HTTP/1.1\nX: y"), "400", ""),
         (
             format!("GET {good} HTTP/1.1\nHost: localhost\nHost: localhost"),
+            "400",
+            "",
+        ),
+        (format!("GET {good} HTTP/1.1\nHost: localhost:1"), "403", ""),
+        (format!("GET {good} HTTP/1.1\nHost: localhost."), "403", ""),
+        (format!("GET {good} HTTP/1.1\nHost: 127.0.0.2"), "403", ""),
+        (format!("GET {good} HTTP/1.1\nHost: 127.1"), "403", ""),
+        (format!("GET {good} HTTP/1.1\nHost: 0x7f000001"), "403", ""),
+        (format!("GET {good} HTTP/1.1\nHost: 0.0.0.0"), "403", ""),
+        (
+            format!("GET {good} HTTP/1.1\nHost: localhost:{port}@evil.example"),
             "403",
             "",
+        ),
+        (
+            format!("GET http://localhost:1{good} HTTP/1.1\nHost: localhost"),
+            "403",
+            "",
+        ),
+        (
+            format!("GET http://localhost@localhost{good} HTTP/1.1\nHost: localhost"),
+            "403",
+            "",
+        ),
+        (
+            "GET /oauth/back?code=c&state=for-u HTTP/1.1\nHost: localhost".to_owned(),
+            "404",
+            "",
+        ),
+        (
+            "GET //oauth/back/?code=c&state=for-u HTTP/1.1\nHost: localhost".to_owned(),
+            "404",
+            "",
+        ),
+        (
+            "GET /oauth/./back/?code=c&state=for-u HTTP/1.1\nHost: localhost".to_owned(),
+            "404",
+            "",
+        ),
+        (
+            "GET /oauth%2fback/?code=c&state=for-u HTTP/1.1\nHost: localhost".to_owned(),
+            "404",
+            "",
+        ),
+        (
+            "GET /oauth/BACK/?code=c&state=for-u HTTP/1.1\nHost: localhost".to_owned(),
+            "404",
+            "",
+        ),
+        (
+            format!(
+                "OPTIONS {good} HTTP/1.1\nHost: localhost\nOrigin: https://evil.example\nAccess-Control-Request-Method: GET\nAccess-Control-Request-Private-Network: true"
+            ),
+            "405",
+            "",
+        ),
+        (
+            format!("CONNECT localhost:{port} HTTP/1.1\nHost: localhost:{port}"),
+            "404",
+            "",
+        ),
+        (format!("TRACE {good} HTTP/1.1\nHost: localhost"), "405", ""),
+        (format!("GET {good}"), "400", ""),
+        (format!("GET {good} HTTP/2.0\nHost: localhost"), "505", ""),
+        (
+            format!("GET {good} HTTP/1.1\nHost: localhost\nTransfer-Encoding: chunked\n\n0\n"),
+            "400",
+            "",
+        ),
+        (
+            format!(
+                "GET {good}&{} HTTP/1.1\nHost: localhost",
+                (0..200).map(|n| format!("p{n}=1&")).collect::<String>()
+            ),
+            "400",
+            "more parameters",
         ),
         (
             format!("GET http://evil.example{good} HTTP/1.1\nHost: localhost"),
@@ -169,14 +283,26 @@ async fn what_is_no_return_is_refused_and_disturbs_nothing() {
             "{short}: {page}"
         );
         assert!(page.contains(words), "{short}: {page}");
+        has_all_headers(&page);
         assert!(desk.states().is_empty(), "{short}");
     }
-    // And then the real one, by each name it may have.
-    for host in ["mail.example", "LOCALHOST:1", "127.0.0.1", "[::1]:8825"] {
+    // And then the real one, by each name it may have: behind a reverse proxy with the port of the redirect address.
+    let names = [
+        "mail.example".to_owned(),
+        "MAIL.example:443".to_owned(),
+        format!("LOCALHOST:{port}"),
+        "127.0.0.1".to_owned(),
+        format!("[::1]:{port}"),
+    ];
+    for host in &names {
         let page = visit(at, &format!("GET {good} HTTP/1.1\nHost: {host}")).await;
         assert!(page.starts_with("HTTP/1.1 200 "), "{host}: {page}");
+        has_all_headers(&page);
+        let absolute = format!("GET http://{host}{good} HTTP/1.1\nHost: {host}");
+        let page = visit(at, &absolute).await;
+        assert!(page.starts_with("HTTP/1.1 200 "), "{host}: {page}");
     }
-    assert_eq!(desk.states().len(), 4);
+    assert_eq!(desk.states().len(), 2 * names.len());
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Desk, consent, get};
+use super::{Desk, consent, get, visit};
 
 #[tokio::test]
 async fn the_port_is_open_only_while_somebody_is_asked() {
@@ -160,27 +160,82 @@ async fn a_listener_bound_before_is_used() {
 }
 
 #[tokio::test]
-async fn slow_connections_are_in_nobodys_way_and_end() {
+async fn r16_slow_connections_are_in_nobodys_way_and_end() {
+    // Their time never comes: whoever has something to say is heard all the same.
     let mut desk = Desk::open(vec![consent("u", "http://localhost")], |c| {
-        c.head_within(Duration::from_millis(500))
+        c.head_within(Duration::from_secs(3_600))
     });
     let at = desk.address().await;
     let mut silent = Vec::new();
-    for _ in 0..31 {
-        silent.push(TcpStream::connect(at).await.unwrap());
+    for round in 0..3 {
+        for n in 0..40 {
+            let mut stream = TcpStream::connect(at).await.unwrap();
+            let begun = [
+                &b""[..],
+                b"G",
+                b"GET /?code=c HTTP/1.1\r\nHost: localhost\r\n",
+            ][n % 3];
+            drop(stream.write_all(begun).await);
+            silent.push(stream);
+        }
+        let page = get(at, "/?code=c&state=for-u").await;
+        assert!(page.contains("Sign-in succeeded"), "{round}: {page}");
     }
-    let page = get(at, "/?code=c&state=for-u").await;
-    assert!(page.contains("Sign-in succeeded"), "{page}");
-    // More than are served at once: the next waits until the silent ones had their time.
-    for _ in 0..40 {
-        silent.push(TcpStream::connect(at).await.unwrap());
-    }
-    let page = get(at, "/?code=c&state=for-u").await;
-    assert!(page.contains("Sign-in succeeded"), "{page}");
-    for mut stream in silent {
+    // Of 120 no more than 32 can be left.
+    let mut ended = 0;
+    for stream in &mut silent[..80] {
         let mut rest = Vec::new();
         drop(stream.read_to_end(&mut rest).await);
+        ended += 1;
     }
+    assert_eq!(ended, 80);
+}
+
+#[tokio::test]
+async fn r16_a_request_that_does_not_come_in_time_is_told_so() {
+    let mut desk = Desk::open(vec![consent("u", "http://localhost")], |c| {
+        c.head_within(Duration::from_millis(100))
+    });
+    let at = desk.address().await;
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(b"GET /?code=c&st").await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    assert!(desk.states().is_empty());
+}
+
+#[tokio::test]
+async fn r16_a_listen_address_serves_its_own_return_and_no_other() {
+    let other = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let second = other.local_addr().unwrap();
+    let mut far = consent("v", "https://mail.example/v");
+    far.redirect_listen_address = Some(second.to_string());
+    let mut desk = Desk::open(vec![consent("u", "http://localhost/u"), far], |c| {
+        c.with_listener(other)
+    });
+    let first = {
+        let near = |at: &&SocketAddr| at.is_ipv4() && **at != second;
+        let both =
+            |bound: &Vec<SocketAddr>| bound.contains(&second) && bound.iter().any(|at| near(&at));
+        let bound = desk.bound.wait_for(both).await.unwrap();
+        *bound.iter().find(near).unwrap()
+    };
+    for (at, path, status) in [
+        (first, "/v?code=c&state=for-v", "404"),
+        (second, "/u?code=c&state=for-u", "404"),
+        (first, "/u?code=c&state=for-u", "200"),
+        (second, "/v?code=c&state=for-v", "200"),
+    ] {
+        let page = get(at, path).await;
+        assert!(
+            page.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path}: {page}"
+        );
+    }
+    // A name is good only where its own return is heard.
+    let ask = "GET /u?code=c&state=for-u HTTP/1.1\nHost: mail.example";
+    assert!(visit(first, ask).await.starts_with("HTTP/1.1 403 "));
 }
 
 #[tokio::test]

@@ -1,0 +1,136 @@
+//! One connection of a browser: one request, one answer, each bounded in length and time.
+//!
+//! Every answer leaves here with the same headers, also where no request could be read. What a request means is
+//! `callback`'s; who is let in is `listener`'s.
+
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::head::{self, Head};
+use super::pages::page;
+
+/// The longest head, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// How long a body may be, in bytes: two buttons and a value.
+pub(super) const MAX_BODY: usize = 4 * 1024;
+
+/// How long a body may take to arrive.
+const BODY: Duration = Duration::from_secs(5);
+
+/// How long an answer may take to be read, and how long what the other side still sends is thrown away afterwards, so that
+/// it gets to read the answer at all.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How much is thrown away, in bytes.
+const MAX_REST: u64 = 256 * 1024;
+
+/// A request that came whole.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Its head.
+    pub(super) parts: Parts,
+    /// Its body; empty but for POST.
+    pub(super) body: Vec<u8>,
+}
+
+/// Reads the one request of a connection; the error is the status to refuse it with.
+pub(super) async fn hear(stream: &mut TcpStream, within: Duration) -> Result<Asked, StatusCode> {
+    let hearing = timeout(within, hear_head(stream)).await;
+    let (parts, mut body, length) = hearing.map_err(|_| StatusCode::REQUEST_TIMEOUT)??;
+    if parts.method != Method::POST {
+        body.clear();
+        return Ok(Asked { parts, body });
+    }
+    if length > MAX_BODY {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    body.truncate(length);
+    let missing = length - body.len();
+    let mut rest = stream.take(u64::try_from(missing).unwrap_or_default());
+    let arriving = timeout(BODY, rest.read_to_end(&mut body)).await;
+    match arriving {
+        Ok(Ok(_)) if body.len() == length => Ok(Asked { parts, body }),
+        Ok(_) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+/// Reads a head, what came of the body with it, and how long that says it is.
+async fn hear_head(stream: &mut TcpStream) -> Result<(Parts, Vec<u8>, usize), StatusCode> {
+    let mut bytes = Vec::new();
+    let mut some = [0; 4096];
+    loop {
+        let count = stream.read(&mut some).await.unwrap_or_default();
+        let news = some.get(..count).unwrap_or_default();
+        if news.is_empty() {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        let first = bytes.is_empty();
+        bytes.extend_from_slice(news);
+        // A head that drips in is not read again for each byte.
+        if first || news.contains(&b'\n') {
+            match head::read(&bytes) {
+                Head::Unfinished => {}
+                Head::Refused(status) => return Err(status),
+                Head::Whole { length, .. } if length > MAX_HEAD => break,
+                Head::Whole {
+                    parts,
+                    length,
+                    body,
+                } => {
+                    bytes.drain(..length);
+                    return Ok((*parts, bytes, body));
+                }
+            }
+        }
+        if bytes.len() > MAX_HEAD {
+            break;
+        }
+    }
+    Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+}
+
+/// Makes the answer to what was no request.
+pub(super) fn refuse(status: StatusCode) -> Response<String> {
+    page(status, "This is no request for emailproxy", &[])
+}
+
+/// Sends an answer, the only one of its connection.
+pub(super) async fn say(stream: &mut TcpStream, answer: &Response<String>, with_body: bool) {
+    let status = answer.status();
+    let mut text = format!(
+        "HTTP/1.1 {} {}\r\n",
+        status.as_str(),
+        status.canonical_reason().unwrap_or_default()
+    )
+    .into_bytes();
+    for (name, value) in answer.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    let length = answer.body().len();
+    text.extend_from_slice(
+        format!("content-length: {length}\r\nconnection: close\r\n\r\n").as_bytes(),
+    );
+    if with_body {
+        text.extend_from_slice(answer.body().as_bytes());
+    }
+    let saying = async {
+        stream.write_all(&text).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(MAX_REST), &mut tokio::io::sink()).await
+    };
+    match timeout(LAST_WORDS, saying).await {
+        Ok(Ok(_)) | Err(_) => {}
+        Ok(Err(error)) => debug!("a browser's connection ended early: {error}"),
+    }
+}
