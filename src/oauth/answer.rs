@@ -35,14 +35,11 @@ const MAX_REFRESH: usize = 16 * 1024;
 /// How deep an answer's JSON may nest.
 const MAX_DEPTH: usize = 16;
 
-/// How much of the name of a thing in an answer is repeated, in characters.
+/// How much is repeated of names in an answer, its type of token, encoding and time to wait, in characters.
 const MAX_KEY: usize = 40;
 
 /// How much of a redirect's target is repeated, in characters.
 const MAX_TARGET: usize = 200;
-
-/// How much of a token's type is repeated, in characters.
-const MAX_TYPE: usize = 40;
 
 /// What must be known of the question to judge the answer.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +77,7 @@ pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String,
     {
         let why = format!(
             "the answer is encoded as {}, which was not asked for",
-            encoding.short()
+            reason::cut(&asked.quiet.hush(encoding.as_str()), MAX_KEY)
         );
         return bad(Sign::Encoded, why.into());
     }
@@ -112,9 +109,10 @@ pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String,
             None => excerpt(answer.body(), object.as_ref(), asked).into(),
         };
         let wait = header(RETRY_AFTER);
-        let told = wait
-            .as_ref()
-            .map(|wait| format!(" (retry after {})", wait.short()));
+        let told = wait.as_ref().map(|wait| {
+            let wait = reason::cut(&asked.quiet.hush(wait.as_str()), MAX_KEY);
+            format!(" (retry after {wait})")
+        });
         reason.text = format!(
             "HTTP {}: {}{}",
             status.as_u16(),
@@ -228,6 +226,8 @@ fn nests_too_deep(body: &[u8]) -> bool {
 
 /// Turns a token endpoint's good answer into one that follows RFC 6749 section 5.1 to the letter.
 pub(super) fn strict(object: &Map<String, Value>, asked: &Asked) -> Result<HttpResponse, Error> {
+    let mut quiet = asked.quiet.clone();
+    quiet.learn_answer(object);
     let text = |key: &str| {
         let value = object.get(key).and_then(Value::as_str);
         value.filter(|text| !text.is_empty())
@@ -235,7 +235,7 @@ pub(super) fn strict(object: &Map<String, Value>, asked: &Asked) -> Result<HttpR
     let Some(access) = text("access_token") else {
         let why = format!(
             "the answer holds no access_token but [{}]; check `{}`",
-            keys(object, &asked.quiet),
+            keys(object, &quiet),
             asked.key
         );
         return Err(asked.error(verdict::of(Sign::NoToken), why));
@@ -245,7 +245,7 @@ pub(super) fn strict(object: &Map<String, Value>, asked: &Asked) -> Result<HttpR
         Some(Value::String(kind))
             if kind.is_empty() || kind.trim().eq_ignore_ascii_case("bearer") => {}
         Some(other) => {
-            let kind = reason::cut(&asked.quiet.hush(&other.to_string()), MAX_TYPE);
+            let kind = reason::cut(&quiet.hush(&other.to_string()), MAX_KEY);
             let why = format!(
                 "the endpoint gave a token of type {kind}; mail servers take Bearer tokens only"
             );

@@ -231,17 +231,17 @@ impl Asking<'_> {
         let host = Said::new(host);
         let started = Instant::now();
         let answer = tokio::time::timeout(self.whole, self.post.send(request)).await;
-        let took = started.elapsed();
+        let milliseconds = started.elapsed().as_millis();
         let answer = answer
             .unwrap_or_else(|_| Err(format!("no answer within {} s", self.whole.as_secs_f32())));
         match answer {
             Ok(answer) => {
                 skew::notice(answer.headers());
-                tracing::debug!(%host, status = answer.status().as_u16(), ?took, "endpoint answered");
+                tracing::debug!(%host, status = answer.status().as_u16(), milliseconds, "endpoint answered");
                 Ok(answer)
             }
             Err(why) => {
-                tracing::debug!(%host, ?took, "endpoint did not answer");
+                tracing::debug!(%host, milliseconds, "endpoint did not answer");
                 let why = format!("{host}: {}", quiet.hush(&why));
                 Err(Error::Unavailable(Said::new(why)))
             }

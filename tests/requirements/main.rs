@@ -13,8 +13,13 @@ mod support;
 
 mod before_login;
 mod browser;
+mod devices;
+mod endpoint;
 mod neighbours;
 mod passwords;
 mod secrets;
 mod servers;
+mod squatters;
 mod tokens;
+mod transport;
+mod waiting;
