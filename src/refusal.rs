@@ -211,8 +211,9 @@ impl Refusal {
         match self {
             Self::ConsentRefused(said)
             | Self::TokenRefused(said)
-            | Self::TokenUnavailable(said) => Some(said),
-            Self::ServerRefused { said, .. } | Self::ServerBusy { said, .. } => Some(said),
+            | Self::TokenUnavailable(said)
+            | Self::ServerRefused { said, .. }
+            | Self::ServerBusy { said, .. } => Some(said),
             _ => None,
         }
     }

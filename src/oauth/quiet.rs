@@ -66,7 +66,10 @@ impl Quiet {
             .replace('"', "&quot;");
         let quoted = Value::from(value).to_string();
         let quoted = quoted.trim_matches('"').to_owned();
-        let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let mut hex = String::with_capacity(2 * value.len());
+        for byte in value.bytes() {
+            hex.push_str(&format!("{byte:02x}"));
+        }
         for shape in [
             encoded.replace('+', "%20"),
             encoded,
@@ -194,11 +197,14 @@ mod tests {
                 .as_bytes(),
         );
         for cut in 12..secret.len() {
-            for piece in [&secret[..cut], &secret[secret.len() - cut..]] {
+            let (front, _) = secret.split_at(cut);
+            let (_, back) = secret.split_at(secret.len() - cut);
+            for piece in [front, back] {
                 assert_eq!(quiet.hush(&format!("<{piece}>")), "<***>", "{piece}");
             }
         }
-        let hex: String = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let hex: Vec<String> = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let hex = hex.concat();
         let mixed = secret.replace('/', "%2f");
         assert_eq!(quiet.hush(&format!("{hex} {mixed}")), "*** ***");
         assert_eq!(quiet.hush("grün 0.AXoA bleibt"), "grün 0.AXoA bleibt");

@@ -40,10 +40,31 @@ pub(super) struct Asked {
     pub(super) body: Vec<u8>,
 }
 
-/// Reads the one request of a connection; the error is the status to refuse it with.
-pub(super) async fn hear(stream: &mut TcpStream, within: Duration) -> Result<Asked, StatusCode> {
-    let hearing = timeout(within, hear_head(stream)).await;
-    let (parts, mut body, length) = hearing.map_err(|_| StatusCode::REQUEST_TIMEOUT)??;
+/// Reads the one request of a connection. The error is the status to refuse it with; none where nothing was said at all:
+/// browsers open connections in advance, and an answer to no request might be taken for that to the next.
+pub(super) async fn hear(
+    stream: &mut TcpStream,
+    within: Duration,
+) -> Result<Asked, Option<StatusCode>> {
+    let mut bytes = Vec::new();
+    let heard = match timeout(within, hear_head(stream, &mut bytes)).await {
+        Ok(heard) => heard,
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    };
+    match heard {
+        Ok((parts, length)) => Ok(hear_body(stream, parts, bytes, length).await?),
+        Err(_) if bytes.is_empty() => Err(None),
+        Err(status) => Err(Some(status)),
+    }
+}
+
+/// Reads the rest of a request, of which `body` came with its head.
+async fn hear_body(
+    stream: &mut TcpStream,
+    parts: Parts,
+    mut body: Vec<u8>,
+    length: usize,
+) -> Result<Asked, StatusCode> {
     if parts.method != Method::POST {
         body.clear();
         return Ok(Asked { parts, body });
@@ -62,9 +83,11 @@ pub(super) async fn hear(stream: &mut TcpStream, within: Duration) -> Result<Ask
     }
 }
 
-/// Reads a head, what came of the body with it, and how long that says it is.
-async fn hear_head(stream: &mut TcpStream) -> Result<(Parts, Vec<u8>, usize), StatusCode> {
-    let mut bytes = Vec::new();
+/// Reads a head and how long it says its body is; what came of that is left in `bytes`.
+async fn hear_head(
+    stream: &mut TcpStream,
+    bytes: &mut Vec<u8>,
+) -> Result<(Parts, usize), StatusCode> {
     let mut some = [0; 4096];
     loop {
         let count = stream.read(&mut some).await.unwrap_or_default();
@@ -76,7 +99,7 @@ async fn hear_head(stream: &mut TcpStream) -> Result<(Parts, Vec<u8>, usize), St
         bytes.extend_from_slice(news);
         // A head that drips in is not read again for each byte.
         if first || news.contains(&b'\n') {
-            match head::read(&bytes) {
+            match head::read(bytes) {
                 Head::Unfinished => {}
                 Head::Refused(status) => return Err(status),
                 Head::Whole { length, .. } if length > MAX_HEAD => break,
@@ -86,7 +109,7 @@ async fn hear_head(stream: &mut TcpStream) -> Result<(Parts, Vec<u8>, usize), St
                     body,
                 } => {
                     bytes.drain(..length);
-                    return Ok((*parts, bytes, body));
+                    return Ok((*parts, body));
                 }
             }
         }

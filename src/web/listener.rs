@@ -369,7 +369,8 @@ async fn converse(mut stream: TcpStream, spot: &Spot, shared: &Shared, number: u
             );
             (response, asked.parts.method != Method::HEAD)
         }
-        Err(status) => {
+        Err(None) => return,
+        Err(Some(status)) => {
             debug!(
                 status = status.as_u16(),
                 "what a browser's connection said is no request"

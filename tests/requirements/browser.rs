@@ -283,7 +283,10 @@ async fn r16_what_is_no_plain_request_is_refused_at_once() {
         format!("{get}X: {}\n\n", "y".repeat(17_000)),
         format!(
             "{get}{}\n",
-            (0..500).map(|n| format!("X-{n}: y\n")).collect::<String>()
+            (0..500)
+                .map(|n| format!("X-{n}: y\n"))
+                .collect::<Vec<_>>()
+                .concat()
         ),
         format!(
             "GET /?{}&{query} HTTP/1.1\nHost: localhost:{port}\n\n",

@@ -117,7 +117,8 @@ async fn r13_nothing_that_was_sent_comes_back_in_any_wrapping() {
     let plain = |request: &str| {
         let form = url::form_urlencoded::parse(request.as_bytes()).into_owned();
         form.map(|(key, value)| format!("{key} is {value}, "))
-            .collect::<String>()
+            .collect::<Vec<_>>()
+            .concat()
     };
     let speeches: Vec<Speech> = vec![
         Arc::new(move |request| {

@@ -49,10 +49,10 @@ async fn r14_no_redirect_is_followed() {
 async fn r14_answers_are_bounded_and_nothing_is_unpacked() {
     let provider = Provider::start().await;
     let good = format!(r#"{{"access_token":"{TOKEN}"}}"#);
-    let many: String = (0..1_000).map(|n| format!("X-{n}: y\r\n")).collect();
-    let wide: String = (0..20)
-        .map(|n| format!("X-{n}: {}\r\n", "y".repeat(1_000)))
-        .collect();
+    let many = (0..1_000).map(|n| format!("X-{n}: y\r\n"));
+    let many = many.collect::<Vec<_>>().concat();
+    let wide = (0..20).map(|n| format!("X-{n}: {}\r\n", "y".repeat(1_000)));
+    let wide = wide.collect::<Vec<_>>().concat();
     let big = format!("X: {}\r\n", "y".repeat(1_000_000));
     let mut table = vec![
         http("200 OK", &many, &good),
@@ -111,7 +111,7 @@ async fn r14_whoever_never_ends_is_left_after_ten_seconds() {
         }
     });
     let manners = ["silent", "head", "body", "chunks", "continue"];
-    let sections: String = manners
+    let sections: Vec<String> = manners
         .iter()
         .map(|manner| {
             app(
@@ -120,7 +120,9 @@ async fn r14_whoever_never_ends_is_left_after_ten_seconds() {
             )
         })
         .collect();
-    let proxy = Plan::for_provider(&provider).section(&sections).start();
+    let proxy = Plan::for_provider(&provider)
+        .section(&sections.concat())
+        .start();
     let begun = Instant::now();
     let mut clients = Vec::new();
     for manner in manners {

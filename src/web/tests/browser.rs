@@ -239,7 +239,10 @@ async fn r16_what_is_no_return_is_refused_and_disturbs_nothing() {
         (
             format!(
                 "GET {good}&{} HTTP/1.1\nHost: localhost",
-                (0..200).map(|n| format!("p{n}=1&")).collect::<String>()
+                (0..200)
+                    .map(|n| format!("p{n}=1&"))
+                    .collect::<Vec<_>>()
+                    .concat()
             ),
             "400",
             "more parameters",
