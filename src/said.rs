@@ -90,6 +90,7 @@ fn harmless(text: &[u8], most: usize) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '\r' => {}
+                ' ' | '\n' | '\t' if out.is_empty() => {}
                 '\n' | '\t' => out.push(' '),
                 ' '..='~' => out.push(c),
                 _ => out.extend(c.escape_unicode()),
@@ -101,8 +102,11 @@ fn harmless(text: &[u8], most: usize) -> String {
         for byte in chunk.invalid() {
             out.push_str(&format!("\\x{byte:02x}"));
         }
+        if out.len() > most {
+            return cut(&out, most);
+        }
     }
-    cut(out.trim(), most)
+    cut(out.trim_end(), most)
 }
 
 /// Cuts printable ASCII at `most` bytes, showing that it was cut.
@@ -134,6 +138,11 @@ mod tests {
         assert_eq!(long.short().len(), 200);
         assert!(long.short().ends_with("..."));
         assert!(Said::new("é".repeat(10_000)).as_str().len() <= 1_000);
+        assert_eq!(Said::new([0xff; 10_000]).as_str().len(), 1_000);
+        // Once more changes nothing.
+        let long = Said::new(format!("\n\t {}", "x".repeat(2_000)));
+        assert_eq!(Said::new(long.as_str()), long);
+        assert!(long.as_str().starts_with('x'));
         for exact in [199, 200] {
             assert_eq!(Said::new("x".repeat(exact)).short().len(), exact);
         }

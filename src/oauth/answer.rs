@@ -38,9 +38,6 @@ const MAX_DEPTH: usize = 16;
 /// How much is repeated of names in an answer, its type of token, encoding and time to wait, in characters.
 const MAX_KEY: usize = 40;
 
-/// How much of a redirect's target is repeated, in characters.
-const MAX_TARGET: usize = 200;
-
 /// What must be known of the question to judge the answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
@@ -70,14 +67,18 @@ impl Asked {
 pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String, Value>, Error> {
     let status = answer.status();
     let bad = |sign: Sign, reason: Reason| Err(asked.error(verdict::of(sign), reason));
-    let header = |name| answer.headers().get(name).map(|v| Said::new(v.as_bytes()));
+    let header = |name| {
+        let value = answer.headers().get(name)?;
+        let text = String::from_utf8_lossy(value.as_bytes());
+        Some(Said::new(asked.quiet.hush(&text)))
+    };
 
     if let Some(encoding) = header(CONTENT_ENCODING)
         && !encoding.as_str().eq_ignore_ascii_case("identity")
     {
         let why = format!(
             "the answer is encoded as {}, which was not asked for",
-            reason::cut(&asked.quiet.hush(encoding.as_str()), MAX_KEY)
+            reason::cut(encoding.as_str(), MAX_KEY)
         );
         return bad(Sign::Encoded, why.into());
     }
@@ -86,7 +87,7 @@ pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String,
         let why = format!(
             "HTTP {}: redirected to `{}`, and requests from here follow no redirect; check `{}`",
             status.as_u16(),
-            reason::cut(&asked.quiet.hush(target.as_str()), MAX_TARGET),
+            target.short(),
             asked.key
         );
         return bad(Sign::Redirected, why.into());
@@ -110,7 +111,7 @@ pub(super) fn object(answer: &HttpResponse, asked: &Asked) -> Result<Map<String,
         };
         let wait = header(RETRY_AFTER);
         let told = wait.as_ref().map(|wait| {
-            let wait = reason::cut(&asked.quiet.hush(wait.as_str()), MAX_KEY);
+            let wait = reason::cut(wait.as_str(), MAX_KEY);
             format!(" (retry after {wait})")
         });
         reason.text = format!(
@@ -308,7 +309,7 @@ fn number(value: Option<&Value>) -> Option<f64> {
 }
 
 fn whole_seconds(seconds: Option<f64>, usual: f64) -> u64 {
-    let seconds = seconds.filter(|s| !s.is_nan()).unwrap_or(usual);
+    let seconds = seconds.filter(|s| s.is_finite()).unwrap_or(usual);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -44,10 +44,6 @@ pub(super) async fn answer(
     if expected.is_empty() {
         return page(StatusCode::NOT_FOUND, "Nothing here", &[]);
     }
-    if request.method == Method::HEAD {
-        // Who only looks has not come back yet.
-        return page(StatusCode::OK, "emailproxy", &[]);
-    }
     if request.method == Method::POST {
         return confirm::answer(asked, places, &ears.confirm).await;
     }
@@ -57,7 +53,7 @@ pub(super) async fn answer(
             "Only GET and POST are answered",
             &[],
         );
-        let allowed = HeaderValue::from_static("GET, HEAD, POST");
+        let allowed = HeaderValue::from_static("GET, POST");
         refused.headers_mut().insert(header::ALLOW, allowed);
         return refused;
     }

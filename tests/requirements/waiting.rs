@@ -114,9 +114,7 @@ pub(crate) async fn ask(at: SocketAddr, request: &str) -> String {
 
 /// Every answer has these, and nothing that tells or allows more.
 pub(crate) fn assert_headers(answer: &str) {
-    let (head, _) = answer
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("{answer}"));
+    let (head, _) = answer.split_once("\r\n\r\n").unwrap_or_default();
     let head = head.to_ascii_lowercase();
     for header in [
         "content-security-policy: default-src 'none';",

@@ -34,7 +34,7 @@ pub(super) fn judge(status: u16, body: &str) -> Result<Tokens, Error> {
 }
 
 #[test]
-fn good_answers_of_real_endpoints_are_understood() {
+fn r12_good_answers_of_real_endpoints_are_understood() {
     // (what, status, content type, body, access, seconds, refresh)
     let table = [
         (
@@ -123,6 +123,15 @@ fn good_answers_of_real_endpoints_are_understood() {
             200,
             "application/json",
             r#"{"access_token":"a","expires_in":"an hour"}"#,
+            "a",
+            3600,
+            None,
+        ),
+        (
+            "without end",
+            200,
+            "application/json",
+            r#"{"access_token":"a","expires_in":"1e400"}"#,
             "a",
             3600,
             None,

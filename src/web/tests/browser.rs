@@ -262,7 +262,7 @@ async fn r16_what_is_no_return_is_refused_and_disturbs_nothing() {
             "405",
             "GET and POST",
         ),
-        (format!("HEAD {good} HTTP/1.1\nHost: localhost"), "200", ""),
+        (format!("HEAD {good} HTTP/1.1\nHost: localhost"), "405", ""),
         (
             format!(
                 "GET {good} HTTP/1.1\nHost: localhost\nX: {}",
