@@ -24,6 +24,12 @@ const LOOKUP_TIME: Duration = Duration::from_secs(8);
 /// How long one address is given before the next is tried beside it (RFC 8305 section 8 recommends 250 ms).
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// How many addresses are tried at once: each takes a descriptor, and a dead network has many clients come back.
+const RACERS: usize = 4;
+
+/// How long one address is given where more than [`RACERS`] want their turn.
+const TURN: Duration = Duration::from_secs(3);
+
 /// How long a connection may be silent before the kernel asks whether the other side still lives.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
 
@@ -68,7 +74,7 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
             LOOKUP_TIME.as_secs()
         ))
     })??;
-    race(alternate(found)).await
+    race(alternate(found), TcpStream::connect).await
 }
 
 /// Orders addresses so that the two families take turns, beginning with the one the resolver prefers.
@@ -89,12 +95,26 @@ fn alternate(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     ordered
 }
 
-async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+/// Connects to the addresses in their order, the next one beside those that have not answered yet.
+async fn race<S, F>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> io::Result<S>
+where
+    S: Send + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+{
+    let patience = if addresses.len() > RACERS {
+        TURN
+    } else {
+        CONNECT_TIME
+    };
     let mut waiting = addresses.into_iter();
     let mut attempts = JoinSet::new();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     let begin = |attempts: &mut JoinSet<_>, at: SocketAddr| {
-        attempts.spawn(async move { (at, TcpStream::connect(at).await) });
+        let attempt = timeout(patience, connect(at));
+        attempts.spawn(async move {
+            let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer"));
+            (at, attempt.await.unwrap_or_else(late))
+        });
     };
     let Some(first) = waiting.next() else {
         return Err(last);
@@ -113,7 +133,7 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
                 Some(Err(_)) => {}
                 None => return Err(last),
             },
-            () = sleep(STAGGER), if waiting.len() > 0 => {
+            () = sleep(STAGGER), if waiting.len() > 0 && attempts.len() < RACERS => {
                 if let Some(next) = waiting.next() {
                     begin(&mut attempts, next);
                 }
@@ -124,7 +144,11 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
+
     use tokio::net::TcpListener;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -155,9 +179,31 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        let stream = race(vec![closed, good]).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), good);
-        let error = race(vec![closed]).await.unwrap_err();
+        let stream = race(vec![closed, good], TcpStream::connect).await;
+        assert_eq!(stream.unwrap().peer_addr().unwrap(), good);
+        let error = race(vec![closed], TcpStream::connect).await.unwrap_err();
         assert!(error.to_string().contains(&closed.to_string()), "{error}");
+    }
+
+    const LATE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 12));
+
+    #[tokio::test(start_paused = true)]
+    async fn dead_addresses_are_tried_a_few_at_once_and_a_late_one_gets_its_turn() {
+        let addresses: Vec<SocketAddr> = (1..=12).map(|n| ([192, 0, 2, n], 993).into()).collect();
+        let open = Arc::new(());
+        let begin = Instant::now();
+        let found = race(addresses, |at| {
+            let (mine, alive) = (Arc::clone(&open), at.ip() == LATE);
+            assert!(Arc::strong_count(&mine) <= RACERS + 1);
+            async move {
+                if !alive {
+                    std::future::pending::<()>().await;
+                }
+                drop(mine);
+                Ok(at)
+            }
+        });
+        assert!(found.await.unwrap().ip() == LATE);
+        assert!(begin.elapsed() < CONNECT_TIME);
     }
 }
