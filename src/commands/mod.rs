@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -257,12 +258,23 @@ fn store_place(given: Option<&str>, config: &Config) -> anyhow::Result<Place> {
     Ok(beside.join("emailproxy.tokens.json").into())
 }
 
+/// How many threads there are at most for work that blocks: slow password checks (two at once), files.
+const BLOCKING: usize = 64;
+
+/// How long they are kept without work: while the system gives no new threads, those that are there do it.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Starts the runtime on which everything waits.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING)
+        .thread_keep_alive(KEPT)
         .build()
-        .context("could not start the runtime")
+        .context("could not start the runtime")?;
+    // The first is begun while there is room for one.
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
 }
 
 #[expect(clippy::print_stderr, reason = "this is where commands talk to people")]
