@@ -9,7 +9,7 @@ use super::dialogue::converse;
 use super::dice::Dice;
 use super::machine::{Machine, is_root};
 use super::support::daemon::{Plan, app};
-use super::support::provider::Provider;
+use super::support::provider::{Provider, Shape};
 use super::{SECTIONS, USER};
 
 /// How many positions of each conversation are a sample.
@@ -18,9 +18,9 @@ const SOME: usize = 10;
 /// How many where each costs a new account, whose password is proven slowly.
 const FEW: usize = 3;
 
-/// Starts the program with a relay before each mail server; inside TLS where that is asked for.
-async fn behind_relays(inside: bool) -> (Machine, Vec<(&'static str, Relay)>) {
-    let provider = Provider::start().await;
+/// Starts the program with a relay before each mail server, which cuts inside TLS unless that begins by STARTTLS.
+async fn behind_relays(starttls: bool) -> (Machine, Vec<(&'static str, Relay)>) {
+    let provider = Provider::build(Shape { starttls }).await;
     let authority = &provider.world.authority;
     let mut plan = Plan::bare(authority).app(&provider, USER);
     let mut relays = Vec::new();
@@ -28,8 +28,9 @@ async fn behind_relays(inside: bool) -> (Machine, Vec<(&'static str, Relay)>) {
         .into_iter()
         .zip([provider.imap, provider.pop, provider.smtp])
     {
-        let relay = Relay::to(server, inside.then_some(authority)).await;
-        plan = plan.service(section, relay.address, "");
+        let relay = Relay::to(server, (!starttls).then_some(authority)).await;
+        let more = format!("server_starttls = {starttls}");
+        plan = plan.service(section, relay.address, &more);
         relays.push((section, relay));
     }
     let machine = Machine::of(provider, plan, &[], &[]).await;
@@ -38,12 +39,45 @@ async fn behind_relays(inside: bool) -> (Machine, Vec<(&'static str, Relay)>) {
 }
 
 #[tokio::test]
+async fn a_server_cut_before_or_within_its_starttls_costs_one_login() {
+    let mut dice = Dice::thrown();
+    let (machine, relays) = behind_relays(true).await;
+    for (section, relay) in &relays {
+        // Plain words are some 50 bytes up and 200 down; then comes the handshake.
+        let ups = dice.positions(300, SOME / 2);
+        let downs = dice.positions(1_500, SOME);
+        let ups = ups.into_iter().map(|at| Weather::up(at, End::Fin));
+        let downs = downs.into_iter().map(|at| Weather::down(at, End::Fin));
+        for weather in ups.chain(downs) {
+            relay.turn(weather);
+            let heard = machine.converse(section, USER).await;
+            assert!(
+                heard.is_later(),
+                "{section} {weather:?}: {heard:?}\n{}",
+                machine.log()
+            );
+        }
+        relay.turn(Weather::default());
+        let heard = machine.converse(section, USER).await;
+        assert!(heard.is_in() && heard.goodbye, "{section}: {heard:?}");
+    }
+    assert_eq!(machine.provider.world.register.requests().len(), 1);
+    assert!(
+        !machine
+            .provider
+            .world
+            .journal
+            .holds("plain text behind STARTTLS")
+    );
+}
+
+#[tokio::test]
 async fn a_server_cut_at_any_byte_costs_one_login_and_says_so() {
     if !is_root("looking at another process's descriptors") {
         return;
     }
     let mut dice = Dice::thrown();
-    let (machine, relays) = behind_relays(true).await;
+    let (machine, relays) = behind_relays(false).await;
     let mut bystander = machine.bystander().await;
     let asked = machine.provider.world.register.requests().len();
     let before = machine.descriptors().len();
@@ -90,7 +124,11 @@ async fn a_client_cut_at_any_byte_leaves_nothing_behind() {
         return;
     }
     let mut dice = Dice::thrown();
-    let machine = Machine::start().await;
+    // A session behind its login ends a second after its client, and the next cut does not wait for that.
+    let machine = Machine::start_as(&[], &[], |plan, _| {
+        plan.option("max_connections = 5000\nmax_connections_per_account = 5000")
+    })
+    .await;
     machine.assert_serves().await;
     let mut bystander = machine.bystander().await;
     let asked = machine.provider.world.register.requests().len();
@@ -176,7 +214,7 @@ async fn a_token_endpoint_cut_at_any_byte_is_a_passing_trouble() {
 #[tokio::test]
 async fn a_direction_that_ends_alone_ends_the_conversation_in_time() {
     let mut dice = Dice::thrown();
-    let (machine, relays) = behind_relays(true).await;
+    let (machine, relays) = behind_relays(false).await;
     let mut bystander = machine.bystander().await;
     let (mut waiting, mut kept) = (Vec::new(), Vec::new());
     for (section, far) in &relays {
@@ -225,7 +263,7 @@ async fn a_direction_that_ends_alone_ends_the_conversation_in_time() {
 
 #[tokio::test]
 async fn who_falls_silent_in_the_middle_is_waited_for_no_longer_than_its_deadline() {
-    let (machine, relays) = behind_relays(true).await;
+    let (machine, relays) = behind_relays(false).await;
     let mut bystander = machine.bystander().await;
     let mut waiting = Vec::new();
     for (section, relay) in &relays {
