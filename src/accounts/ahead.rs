@@ -58,7 +58,10 @@ impl Accounts {
 
     /// Does what is due and returns how long nothing else will be.
     async fn look_after(self: &Arc<Self>, rounds: &mut Rounds) -> Duration {
-        self.consents.sweep();
+        self.consents.sweep(|consent| {
+            let why = "nobody signed in while the address was good; log in again, or ask for a new one by `emailproxy authorize`";
+            self.note_failure(consent, why.to_owned());
+        });
         self.warn_of_idle();
         let mut pause = LONGEST;
         if self.store.is_shared() {

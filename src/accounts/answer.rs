@@ -57,6 +57,9 @@ impl Accounts {
         let (this, asked) = (Arc::clone(self), Arc::clone(&consent));
         self.underway(async move {
             let received = work.await;
+            if let Err(refusal) = &received {
+                this.note_failure(&asked, refusal.to_string());
+            }
             this.consents.settle(&asked, &received);
             told.send(received).ok();
         });
@@ -124,7 +127,6 @@ impl Accounts {
             tracing::warn!(
                 "Authorisation result error for account {user} - aborting login. {error}"
             );
-            account.state().last_error = Some(error.to_string());
             match error {
                 Error::GrantDead(said) => Refusal::ConsentRefused(said),
                 other => refusal(other),

@@ -313,8 +313,8 @@ impl Consents {
         }
     }
 
-    /// Lets consents lapse whose time is over.
-    pub(super) fn sweep(&self) {
+    /// Lets consents lapse whose time is over; `note` takes down those that nobody has answered.
+    pub(super) fn sweep(&self, note: impl Fn(&Consent)) {
         let over: Vec<_> = {
             let all = locked(&self.all);
             let over = all.by_account.values().filter(|consent| consent.is_over());
@@ -334,6 +334,8 @@ impl Consents {
                     doubt.signed_in,
                     Said::new(consent.account())
                 );
+            } else if consent.question.device.is_none() {
+                note(&consent);
             }
             self.finish(&consent, End::Lapsed);
         }

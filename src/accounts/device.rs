@@ -160,7 +160,8 @@ impl Accounts {
         self.consents.finish(consent, End::Lapsed);
     }
 
-    fn note_failure(&self, consent: &Consent, why: String) {
+    /// Takes down why a consent came to nothing, for whoever asks how it ended.
+    pub(super) fn note_failure(&self, consent: &Consent, why: String) {
         if let Some(account) = self.known(consent.account()) {
             account.state().last_error = Some(why);
         }

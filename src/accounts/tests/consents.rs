@@ -119,6 +119,8 @@ async fn a_denied_consent_ends_the_wait_with_the_reason() {
         Refusal::ConsentRefused(why)
     );
     assert!(house.fake.asked().is_empty());
+    let noted = house.state(USER).last_error.unwrap();
+    assert!(noted.contains("the user said no"), "{noted}");
     // The next login asks anew.
     let login = house.wait(USER, "pw");
     assert_eq!(house.urls(1).await, ["https://idp.example/auth?state=s1"]);
@@ -185,6 +187,9 @@ async fn r15_after_ten_minutes_a_consent_lapses_and_the_next_login_asks_anew() {
         begin.elapsed()
     );
     assert_eq!(house.answers("s0", "c").await, Outcome::Unknown);
+    // Whoever asked for it by a command is told.
+    let noted = house.state(USER).last_error.unwrap();
+    assert!(noted.starts_with("nobody signed in"), "{noted}");
     let login = house.wait(USER, "pw");
     assert_eq!(house.urls(1).await, ["https://idp.example/auth?state=s1"]);
     login.abort();
