@@ -49,7 +49,8 @@ pub struct Traffic {
 /// Relays until both directions have ended, beginning with what either wire heard too early.
 ///
 /// The end of one direction is passed on, a client's once the server was silent for 1 s; the other then ends after 5 s
-/// without a byte. `traffic` is kept current, so that it is true also when the caller gives up in between.
+/// without a byte. Where a peer takes nothing more, its own last words are still passed on, for as long, and the other
+/// is heard out without them going anywhere, so that it comes to hear these words. `traffic` is kept current, so that it is true also when the caller gives up in between.
 pub async fn splice(
     client: Wire,
     server: Wire,
@@ -66,7 +67,7 @@ pub async fn splice(
     let mut hold = pin!(sleep_until(last + FAR));
     poll_fn(|cx| {
         let before = progress(&up, &down);
-        let release = down.ended || (up.ended && hold.as_mut().poll(cx).is_ready());
+        let release = down.ended || down.deaf || (up.ended && hold.as_mut().poll(cx).is_ready());
         let up_done = up.advance(
             &mut client,
             &mut server,
@@ -83,7 +84,7 @@ pub async fn splice(
         if up_done.is_ready() && down_done.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if !(up.ended || down.ended) {
+        if !(up.ended || down.ended || up.deaf || down.deaf) {
             return Poll::Pending;
         }
         if before != progress(&up, &down) {
@@ -94,7 +95,7 @@ pub async fn splice(
             }
         }
         let kept_back = up.ended && !up.closed && !release;
-        if kept_back && (down.ended || hold.as_mut().poll(cx).is_ready()) {
+        if kept_back && (down.ended || down.deaf || hold.as_mut().poll(cx).is_ready()) {
             // What held the end back fell away just now; once is enough, or a stuck server would make this spin.
             cx.waker().wake_by_ref();
         }
@@ -105,8 +106,8 @@ pub async fn splice(
 }
 
 /// What changes whenever anything happens.
-fn progress(up: &Direction, down: &Direction) -> [(u64, bool, bool); 2] {
-    [up, down].map(|way| (way.moved, way.ended, way.closed))
+fn progress(up: &Direction, down: &Direction) -> [(u64, bool, bool, bool); 2] {
+    [up, down].map(|way| (way.moved, way.ended, way.closed, way.deaf))
 }
 
 /// Who is listened to in a direction.
@@ -154,8 +155,12 @@ struct Direction {
     written: usize,
     moved: u64,
     unflushed: bool,
+    /// Nothing more comes.
     ended: bool,
+    /// The end was passed on.
     closed: bool,
+    /// Whom it leads to takes nothing more.
+    deaf: bool,
 }
 
 impl Direction {
@@ -167,6 +172,7 @@ impl Direction {
             unflushed: false,
             ended: false,
             closed: false,
+            deaf: false,
         }
     }
 
@@ -179,11 +185,23 @@ impl Direction {
         may_close: bool,
         cx: &mut Context<'_>,
     ) -> io::Result<Poll<()>> {
-        match self.try_advance(from, to, ears, may_close, cx) {
-            Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
-            Poll::Ready(Err(error)) => Err(error),
+        loop {
+            match self.try_advance(from, to, ears, may_close, cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(())) => return Ok(Poll::Ready(())),
+                // Reading takes a hang-up for an end, so that this is one of whom we write to.
+                Poll::Ready(Err(error)) if hung_up(&error) && !self.deaf => self.deafen(),
+                Poll::Ready(Err(error)) => return Err(error),
+            }
         }
+    }
+
+    /// Gives up on whom it leads to.
+    fn deafen(&mut self) {
+        self.deaf = true;
+        self.kept = Vec::new();
+        self.written = 0;
+        self.unflushed = false;
     }
 
     fn try_advance(
@@ -206,6 +224,10 @@ impl Direction {
             self.kept = Vec::new();
             self.written = 0;
             if self.closed {
+                return Poll::Ready(Ok(()));
+            }
+            if self.ended && self.deaf {
+                self.closed = true;
                 return Poll::Ready(Ok(()));
             }
             if self.ended {
@@ -252,6 +274,12 @@ impl Direction {
             }
             let mut rest = read.filled();
             let count = rest.len();
+            if self.deaf {
+                if let Ears::Server(guard) = ears {
+                    guard.hear(rest);
+                }
+                return Poll::Ready(Ok(count));
+            }
             while let Some((mut here, behind, passes)) = part(rest, ears.next(rest)) {
                 rest = behind;
                 if !passes {

@@ -1,6 +1,7 @@
 //! Relays of all kinds of ends, in crumbs and against the clock.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -39,6 +40,35 @@ impl tokio::io::AsyncWrite for Stuck {
         assert!(self.told < 100, "the relay spins");
         Poll::Pending
     }
+}
+
+/// Two ends of a connection that can be reset.
+async fn socket() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let far = TcpStream::connect(listener.local_addr().unwrap());
+    let (far, near) = tokio::join!(far, listener.accept());
+    let (far, near) = (far.unwrap(), near.unwrap().0);
+    for end in [&far, &near] {
+        let end = socket2::SockRef::from(end);
+        end.set_recv_buffer_size(32 * 1024).unwrap();
+        end.set_send_buffer_size(32 * 1024).unwrap();
+    }
+    (far, near)
+}
+
+/// Goes away with a reset, as a program does that is killed or that leaves bytes unread.
+fn reset(stream: TcpStream) {
+    let now = Some(Duration::ZERO);
+    socket2::SockRef::from(&stream).set_linger(now).unwrap();
+    drop(stream);
+}
+
+async fn splice_sockets(client: TcpStream, server: TcpStream) -> (io::Result<()>, Traffic) {
+    let mut traffic = Traffic::default();
+    let (client, server) = (Wire::new(client, "client"), Wire::new(server, "server"));
+    let mut guard = Guard::new(Speech::Smtp);
+    let ended = splice(client, server, &mut guard, &mut traffic).await;
+    (ended, traffic)
 }
 
 fn relay(
@@ -179,4 +209,59 @@ async fn an_idle_relay_lives_on() {
     assert_eq!(server.read_u8().await.unwrap(), b'x');
     drop((client, server));
     task.await.unwrap().0.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_server_that_takes_no_more_are_heard() {
+    let (mut client, at_client) = socket().await;
+    let (mut server, at_server) = socket().await;
+    let words = b"552 5.3.4 too large\r\n421 4.3.0 goodbye\r\n";
+    server.write_all(words).await.unwrap();
+    reset(server);
+    let sending = tokio::spawn(async move {
+        // More than the buffers hold: somebody must take it, or it would never be told.
+        client.write_all(&vec![b'x'; 1_000_000]).await.unwrap();
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        heard
+    });
+    let (ended, traffic) = splice_sockets(at_client, at_server).await;
+    ended.unwrap();
+    assert_eq!(sending.await.unwrap(), words);
+    assert_eq!(traffic.received, words.len() as u64);
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_client_that_hears_no_more_are_passed_on() {
+    let (mut client, at_client) = socket().await;
+    let (mut server, at_server) = socket().await;
+    let words = b"a mail\r\n.\r\nQUIT\r\n";
+    server.write_all(b"354 go ahead\r\n").await.unwrap();
+    client.write_all(words).await.unwrap();
+    reset(client);
+    let hearing = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        server.read_to_end(&mut heard).await.unwrap();
+        heard
+    });
+    let (ended, _) = splice_sockets(at_client, at_server).await;
+    ended.unwrap();
+    assert_eq!(hearing.await.unwrap(), words);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_talks_on_to_a_server_that_is_gone_is_left_after_a_while() {
+    let (mut client, at_client) = socket().await;
+    let (server, at_server) = socket().await;
+    reset(server);
+    // Until the relay is gone it takes everything.
+    let talking = tokio::spawn(async move {
+        while client.write_all(&[b'x'; 64]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let begun = Instant::now();
+    splice_sockets(at_client, at_server).await.0.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    talking.await.unwrap();
 }
