@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Holds the load, counts what is lost, and prints the figures as Markdown: with date, machine and command.
 #
-#   tests/load.sh          the long form, which is what docs/SECURITY.md quotes: about 40 minutes on two cores
+#   tests/load.sh          the long form, which is what docs/SECURITY.md quotes: about half an hour on two cores
 #   tests/load.sh short    the form that `cargo test` runs, with a release build
 #
 # Needs what `.ci/run` installs, and root to start mail servers. Each amount can be set by its variable:
@@ -50,7 +50,7 @@ status=0
 # One after the other, so that each has the machine for itself.
 cargo test --locked --release --quiet --test load -- --test-threads=1 >&2 || status=$?
 if [ -d benches/load ]; then
-    # In the benchmark's own words.
+    # Told in the words of the benchmark.
     held=$(cargo bench --locked --bench load -- \
         idle --sessions "$LOAD_IDLE" --logins "$LOAD_LOGINS" --seconds "$LOAD_SECONDS") || status=$?
     printf '\nIdle sessions and logins at a pretend provider:\n\n```\n%s\n```\n' "$held" >>"$LOAD_REPORT"
@@ -64,7 +64,7 @@ cat <<END
 | --- | --- |
 | date | $(date -u +%Y-%m-%d) |
 | command | \`$0 ${1-long}\` |
-| machine | $(nproc) cores (${cpu:-$(uname -m)}), $memory, Linux $(uname -r) |
+| machine | $(nproc) cores (${cpu:-$(uname -m)}), $memory, Linux $(uname -r | cut -d - -f 1) |
 | version | $(git describe --always --dirty 2>/dev/null || echo unknown) |
 END
 cat "$LOAD_REPORT"
