@@ -21,26 +21,26 @@ async fn r14_no_redirect_is_followed() {
     let provider = Provider::start().await;
     let elsewhere =
         Endpoint::says(json("200 OK", &format!(r#"{{"access_token":"{TOKEN}"}}"#))).await;
-    for status in [300, 301, 302, 303, 307, 308] {
-        for target in [
-            elsewhere.url(),
-            elsewhere.url().replace("http:", "https:"),
-            format!("//{}/token", elsewhere.at),
-            "/token".to_owned(),
-            "http://evil.example/".to_owned(),
-            "javascript:alert(1)".to_owned(),
-            "x".repeat(8_000),
-        ] {
-            let location = format!(
-                "Location: {target}\r\nRefresh: 0;url={}\r\n",
-                elsewhere.url()
-            );
-            let endpoint = Endpoint::says(http(&format!("{status} Go"), &location, "")).await;
-            let proxy = asking(&provider, &endpoint.url());
-            let said = log_in(&proxy, USER).await;
-            assert!(said.starts_with("NO [UNAVAILABLE]"), "{status}: {said}");
-            assert_eq!(endpoint.heard().len(), 1, "{status} {target:.80}");
-        }
+    let here = elsewhere.url();
+    let targets = [
+        here.replace("http:", "https:"),
+        format!("//{}/token", elsewhere.at),
+        "/token".to_owned(),
+        "http://evil.example/".to_owned(),
+        "javascript:alert(1)".to_owned(),
+        "x".repeat(8_000),
+    ];
+    let by_status = [300, 301, 302, 303, 307, 308].map(|status| (status, here.clone()));
+    for (status, target) in by_status
+        .into_iter()
+        .chain(targets.map(|target| (307, target)))
+    {
+        let location = format!("Location: {target}\r\nRefresh: 0;url={here}\r\n");
+        let endpoint = Endpoint::says(http(&format!("{status} Go"), &location, "")).await;
+        let proxy = asking(&provider, &endpoint.url());
+        let said = log_in(&proxy, USER).await;
+        assert!(said.starts_with("NO [UNAVAILABLE]"), "{status}: {said}");
+        assert_eq!(endpoint.heard().len(), 1, "{status} {target:.80}");
     }
     assert!(elsewhere.heard().is_empty(), "somebody else was told");
 }
