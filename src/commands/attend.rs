@@ -6,30 +6,39 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::notices::Spawner;
 use super::run::{DRAIN, Daemon, Launch};
+use super::sandbox::{Needs, Sandbox};
 use super::{
     LogFormat, RunArgs, invite, logging, pasted_lines, process, read_config, runtime, store_place,
 };
-use crate::config::Config;
-use crate::control::{self, Office, Recent};
+use crate::config::{Config, Options};
+use crate::control::{self, Office, Recent, Socket};
 
 /// Runs the proxy until it is told to stop.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let path = args.config.find()?;
     let config = read_config(&path)?;
     let store = store_place(args.cache_store.as_deref(), &config)?;
+    let settled = store.settled().map_err(|why| anyhow!(why))?;
+    let socket = Socket::bind(&path);
+    let command = config.options.notify_command.as_deref();
+    let spawner = command.map(Spawner::start).transpose()?;
+    // Until here there is one thread, and the sandbox holds for it and for all that it starts.
+    let sandbox = Sandbox::enter(&Needs {
+        config: &config,
+        store: &settled,
+        log: args.log_file.as_deref(),
+        socket: socket.as_ref().ok().map(Socket::place),
+    });
     let recent = Recent::default();
-    let logging = logging::begin(
-        args.log_format,
-        args.log_file.as_deref(),
-        args.debug,
-        &recent,
-    )?;
+    let log_file = args.log_file.as_deref();
+    let logging = logging::begin(args.log_format, log_file, args.debug, &recent)?;
     let version = env!("CARGO_PKG_VERSION");
     let mode = if args.debug { " in debug mode" } else { "" };
     info!(
@@ -37,6 +46,12 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         path.display()
     );
     info!("tokens are kept in {store}");
+    sandbox.tell();
+    if log_file.is_some_and(|file| sandbox.is_alone(file)) {
+        warn!(
+            "--log-file: the sandbox opens no directory that so many programs use, so that the log file can only grow; put it into a directory of its own to have it rotated"
+        );
+    }
     if args.cache_store.is_some() && store.holds_password() {
         warn!(
             "every user of this machine can read the password in --cache-store; put the address into the configuration file, as cache_store, or the password into a file: password_file=PATH in the address"
@@ -58,48 +73,74 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let draws = args.log_format == LogFormat::Text;
     let launch = Launch {
         config,
-        store,
+        store: settled,
         external_auth,
         drain: DRAIN,
     };
     let runtime = runtime()?;
-    let done = runtime.block_on(attend(launch, path, recent, logging, draws));
+    let started = Started {
+        path,
+        socket,
+        spawner,
+        sandbox,
+        recent,
+        logging,
+        draws,
+    };
+    let done = runtime.block_on(attend(launch, started));
     // A thread that still reads the terminal must not keep the process.
     runtime.shutdown_background();
     done
 }
 
-async fn attend(
-    launch: Launch,
+/// What was there before the first connection.
+struct Started {
+    /// The configuration file.
     path: PathBuf,
+    socket: Result<Socket, String>,
+    spawner: Option<Spawner>,
+    sandbox: Sandbox,
     recent: Recent,
-    mut logging: logging::Logging,
+    logging: logging::Logging,
+    /// Whether the log shows QR codes.
     draws: bool,
-) -> anyhow::Result<ExitCode> {
+}
+
+async fn attend(launch: Launch, started: Started) -> anyhow::Result<ExitCode> {
     use tokio::signal::unix::{SignalKind, signal};
+    let Started {
+        path,
+        socket,
+        spawner,
+        sandbox,
+        recent,
+        mut logging,
+        draws,
+    } = started;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
     let mut user = signal(SignalKind::user_defined1())?;
     let external_auth = launch.external_auth;
+    let options = launch.config.options.clone();
     warn_of(&launch.config);
     let mut daemon = Daemon::start(launch).context("could not start")?;
     if draws {
         tokio::spawn(invite::log_qr_codes(daemon.accounts.pending()));
+    }
+    if let Some(spawner) = spawner {
+        tokio::spawn(spawner.tell(daemon.accounts.pending()));
     }
     let office = Office {
         accounts: Arc::clone(&daemon.accounts),
         services: daemon.services(),
         recent,
     };
-    let control = match control::listen(&path) {
-        Ok((socket, place)) => {
-            tracing::debug!("commands are heard at {}", place.display());
-            Some((
-                tokio::spawn(control::serve(socket, place.clone(), office)),
-                place,
-            ))
+    let control = match socket {
+        Ok(socket) => {
+            tracing::debug!("commands are heard at {}", socket.place().display());
+            Some(tokio::spawn(control::serve(socket, office)))
         }
         Err(why) => {
             warn!("`emailproxy logs`, `status` and `authorize` cannot reach this proxy: {why}");
@@ -118,7 +159,7 @@ async fn attend(
     let mut asked = None;
     loop {
         tokio::select! {
-            _ = hang_up.recv() => reload(&mut daemon, &path),
+            _ = hang_up.recv() => reload(&mut daemon, &path, &sandbox, &options),
             _ = user.recv() => logging.toggle_debug(),
             Some(text) = pasted.recv() => invite::take_line(&daemon.accounts, &mut asked, &text).await,
             _ = terminate.recv() => break,
@@ -134,19 +175,40 @@ async fn attend(
         _ = interrupt.recv() => {}
         _ = quit.recv() => {}
     }
-    if let Some((task, place)) = control {
+    if let Some(task) = control {
         task.abort();
-        // Nothing is lost if somebody else removed it first.
-        drop(std::fs::remove_file(place));
+        // With its task the socket goes.
+        drop(task.await);
     }
     info!("Stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-fn reload(daemon: &mut Daemon, path: &Path) {
+/// Reads the configuration file again. `first` are the options of the start, of which some hold as long as the process.
+fn reload(daemon: &mut Daemon, path: &Path, sandbox: &Sandbox, first: &Options) {
+    let outside = sandbox.outside(path);
+    if !outside.is_empty() {
+        for complaint in outside {
+            warn!("{complaint}");
+        }
+        warn!(
+            "{} was not reloaded, everything stays as it was",
+            path.display()
+        );
+        return;
+    }
     match Config::read(path) {
         Ok(config) => {
             warn_of(&config);
+            let now = &config.options;
+            for (key, same) in [
+                ("sandbox", now.sandbox == first.sandbox),
+                ("notify_command", now.notify_command == first.notify_command),
+            ] {
+                if !same {
+                    warn!("{key} has changed; the new one is used from the next start");
+                }
+            }
             match daemon.reload(config) {
                 Ok(()) => info!("Reloaded {}", path.display()),
                 Err(error) => warn!(

@@ -17,10 +17,12 @@ mod import;
 mod invite;
 mod logging;
 mod logs;
+mod notices;
 mod password;
 mod process;
 pub mod register;
 pub mod run;
+mod sandbox;
 pub mod show_config;
 mod status;
 mod token;
@@ -65,6 +67,9 @@ enum Command {
     Status(StatusArgs),
     /// Show what the configuration file comes to, and where each value is from
     Config(show_config::ConfigArgs),
+    /// Run the notice command for a running proxy, which starts this itself
+    #[command(name = notices::COMMAND, hide = true)]
+    SpawnNotices,
 }
 
 /// Which configuration file is meant.
@@ -170,6 +175,7 @@ pub fn main() -> ExitCode {
         Command::Logs(args) => logs::logs(&args),
         Command::Status(args) => status::status(&args),
         Command::Config(args) => show_config::run(&args),
+        Command::SpawnNotices => notices::serve(),
     };
     match done {
         Ok(code) => code,

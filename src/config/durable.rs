@@ -150,7 +150,8 @@ fn tighten(target: &Path, mode: Mode) -> io::Result<()> {
     if permitted == old.permissions() {
         return Ok(());
     }
-    fs::set_permissions(target, permitted)
+    // By the open file: the running proxy may change the mode of no file by its path.
+    File::open(target)?.set_permissions(permitted)
 }
 
 #[cfg(not(unix))]

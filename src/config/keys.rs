@@ -19,6 +19,8 @@ pub const OPTION_KEYS: &[&str] = &[
     "first_use_from",
     "max_connections",
     "max_connections_per_account",
+    "sandbox",
+    "notify_command",
 ];
 
 /// The keys of service sections.

@@ -20,6 +20,7 @@ mod account;
 mod credentials;
 pub mod durable;
 pub mod edit;
+pub mod files;
 pub mod ini;
 pub mod keys;
 mod oddities;
@@ -148,6 +149,10 @@ pub struct Options {
     pub max_connections: usize,
     /// How many of them may be one account's. Default 100.
     pub max_connections_per_account: usize,
+    /// Whether the running proxy gives up what it does not need of the system. Default yes.
+    pub sandbox: bool,
+    /// The command that is run when an account begins to need a person, its words.
+    pub notify_command: Option<Vec<String>>,
 }
 
 /// Where the key is that opens every account's data key without a password.
@@ -396,6 +401,11 @@ impl Config {
     pub fn account_sections(&self) -> Vec<String> {
         let names = self.ini.sections().iter().map(|section| &section.name);
         names.filter(|name| name.contains('@')).cloned().collect()
+    }
+
+    /// Lists the files that it names.
+    pub fn files(&self) -> Vec<files::NamedFile> {
+        files::named(&self.ini, &self.path)
     }
 
     /// Returns a value of a service or of the options and where it stands, `DEFAULT` included.

@@ -34,7 +34,7 @@ pub(super) fn look(proof: &mut Proof<'_>, options: &Options) {
 }
 
 /// Returns what a section is for, by its name.
-fn kind(name: &str) -> Option<Kind> {
+pub(super) fn kind(name: &str) -> Option<Kind> {
     if name == OPTIONS_SECTION {
         Some(Kind::Options)
     } else if service::name(name).is_some() {

@@ -26,6 +26,8 @@ impl Default for Options {
             first_use_from: Vec::new(),
             max_connections: 1_000,
             max_connections_per_account: 100,
+            sandbox: true,
+            notify_command: None,
         }
     }
 }
@@ -62,11 +64,15 @@ pub(super) fn prove(proof: &mut Proof<'_>) -> Options {
         max_connections_per_account: proof
             .read(OPTIONS_SECTION, "max_connections_per_account", count)
             .unwrap_or(usual.max_connections_per_account),
+        sandbox: proof
+            .flag(OPTIONS_SECTION, "sandbox")
+            .unwrap_or(usual.sandbox),
+        notify_command: proof.read(OPTIONS_SECTION, "notify_command", command),
     }
 }
 
 /// Reads where the store key is: `keyring`, `credential:NAME`, `file:PATH`.
-fn store_key(text: &str, config: &Path) -> Result<StoreKey, String> {
+pub(super) fn store_key(text: &str, config: &Path) -> Result<StoreKey, String> {
     if text.eq_ignore_ascii_case("keyring") {
         return Ok(StoreKey::Keyring);
     }
@@ -84,6 +90,18 @@ fn store_key(text: &str, config: &Path) -> Result<StoreKey, String> {
             "{} is neither keyring, credential:NAME nor file:PATH",
             value::shown(text)
         )),
+    }
+}
+
+/// Reads a command: words between blanks, of which quotes keep some together. No shell sees it.
+fn command(text: &str) -> Result<Vec<String>, String> {
+    let words = value::words(text)?;
+    match words.first() {
+        None => Err("it names no program".to_owned()),
+        Some(program) if program.contains('/') && !Path::new(program).is_file() => {
+            Err(format!("there is no program {}", value::shown(program)))
+        }
+        Some(_) => Ok(words),
     }
 }
 

@@ -128,6 +128,31 @@ pub fn networks(value: &str) -> Result<Vec<IpNet>, String> {
         .collect()
 }
 
+/// Splits a command line at its blanks. Single or double quotes keep what is between them together; nothing else has a
+/// meaning.
+pub(super) fn words(value: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in value.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, '\0') => return Err("it holds a NUL".to_owned()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if let Some(open) = quote {
+        return Err(format!("a {open} has no other to end it"));
+    }
+    words.extend(word);
+    Ok(words)
+}
+
 /// Both loopback addresses.
 pub(super) fn loopbacks() -> Vec<IpAddr> {
     vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
@@ -236,6 +261,18 @@ mod tests {
         }
         assert!(port("993 ; imaps").unwrap_err().contains("comments"));
         assert!(port("\"993\"").unwrap_err().contains("quotes"));
+    }
+
+    #[test]
+    fn commands_are_words_and_quotes() {
+        let words = |text: &str| words(text).map(|words| words.join("|"));
+        assert_eq!(words("  notify  -u x\n y ").as_deref(), Ok("notify|-u|x|y"));
+        assert_eq!(
+            words(r#"a "b c" 'd "e' f"g h"i '' $X;"#).as_deref(),
+            Ok(r#"a|b c|d "e|fg hi||$X;"#)
+        );
+        assert_eq!(words(" ").as_deref(), Ok(""));
+        assert!(words("a 'b").is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use ask::Conversation;
 pub use lend::{Use, lend};
 pub use place::candidates;
 pub use recent::Recent;
-pub use serve::{Office, listen, serve};
+pub use serve::{Office, Socket, serve};
 pub use spoken::Spoken;
 
 /// The longest line of a request or an answer, in bytes.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,19 +39,46 @@ pub struct Office {
     pub recent: Recent,
 }
 
-/// Binds the control socket of a configuration file at the first place that can be had.
-pub fn listen(config: &Path) -> Result<(UnixListener, PathBuf), String> {
-    let mut failures = Vec::new();
-    for place in candidates(config) {
-        match bind(&place) {
-            Ok(listener) => return Ok((listener, place)),
-            Err(error) => failures.push(format!("{}: {error}", place.display())),
-        }
-    }
-    Err(failures.join("; "))
+/// The control socket of a configuration file, bound at the first place that can be had. Dropping it takes it away.
+///
+/// It needs no runtime, so that it is there before the process gives up its rights.
+#[derive(Debug)]
+pub struct Socket {
+    listener: net::UnixListener,
+    place: PathBuf,
 }
 
-fn bind(place: &Path) -> io::Result<UnixListener> {
+impl Socket {
+    /// Binds it. The error is for a person.
+    pub fn bind(config: &Path) -> Result<Self, String> {
+        let mut failures = Vec::new();
+        for place in candidates(config) {
+            let bound = bind(&place).and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            });
+            match bound {
+                Ok(listener) => return Ok(Self { listener, place }),
+                Err(error) => failures.push(format!("{}: {error}", place.display())),
+            }
+        }
+        Err(failures.join("; "))
+    }
+
+    /// Returns where it is.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Nothing is lost if somebody else removed it first.
+        drop(fs::remove_file(&self.place));
+    }
+}
+
+fn bind(place: &Path) -> io::Result<net::UnixListener> {
     let parent = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
     if parent.exists() {
         let found = fs::symlink_metadata(parent)?;
@@ -65,9 +93,9 @@ fn bind(place: &Path) -> io::Result<UnixListener> {
     } else {
         fs::DirBuilder::new().mode(0o700).create(parent)?;
     }
-    match UnixListener::bind(place) {
+    let listener = match net::UnixListener::bind(place) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if std::os::unix::net::UnixStream::connect(place).is_ok() {
+            if net::UnixStream::connect(place).is_ok() {
                 return Err(io::Error::new(
                     io::ErrorKind::AddrInUse,
                     "another emailproxy runs with this file",
@@ -75,21 +103,25 @@ fn bind(place: &Path) -> io::Result<UnixListener> {
             }
             // Left behind by a process that was killed.
             fs::remove_file(place)?;
-            let listener = UnixListener::bind(place)?;
-            fs::set_permissions(place, fs::Permissions::from_mode(0o600))?;
-            Ok(listener)
+            net::UnixListener::bind(place)?
         }
-        Err(error) => Err(error),
-        Ok(listener) => {
-            fs::set_permissions(place, fs::Permissions::from_mode(0o600))?;
-            Ok(listener)
-        }
-    }
+        other => other?,
+    };
+    fs::set_permissions(place, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 /// Answers commands until dropped.
-pub async fn serve(listener: UnixListener, place: PathBuf, office: Office) {
-    let owner = fs::metadata(&place).map(|found| found.uid()).ok();
+pub async fn serve(socket: Socket, office: Office) {
+    let listener = socket.listener.try_clone().and_then(UnixListener::from_std);
+    let listener = match listener {
+        Ok(listener) => listener,
+        Err(error) => {
+            warn!(%error, "no command can reach this proxy");
+            return;
+        }
+    };
+    let owner = fs::metadata(socket.place()).map(|found| found.uid()).ok();
     let mut asking = JoinSet::new();
     loop {
         tokio::select! {

@@ -3,11 +3,16 @@
 //! Peers that mean harm are played here against the whole proxy; what a single room proves by itself lies with that room.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
     clippy::indexing_slicing,
     clippy::string_slice,
     reason = "this is a test"
 )]
 
+#[path = "../support/program.rs"]
+mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -17,6 +22,7 @@ mod devices;
 mod endpoint;
 mod neighbours;
 mod passwords;
+mod sandbox;
 mod secrets;
 mod servers;
 mod squatters;

@@ -48,6 +48,7 @@ mod line;
 mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod reads;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;

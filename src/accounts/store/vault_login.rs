@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::address;
+use super::{address, reads};
 use crate::secret::Secret;
 
 /// The settings of an address that say how to log in.
@@ -20,9 +20,6 @@ pub(super) const SETTINGS: [&str; 6] = [
     "jwt_file",
     "auth_mount",
 ];
-
-/// Where Kubernetes mounts a service account's token.
-const JWT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// A way to log in.
 #[derive(Clone, Debug)]
@@ -84,7 +81,7 @@ impl Way {
             (None, None, None, Some(role)) => Ok(Self::Kubernetes {
                 mount: mount_or("kubernetes"),
                 role,
-                jwt: jwt.unwrap_or_else(|| JWT.to_owned()).into(),
+                jwt: jwt.unwrap_or_else(|| reads::KUBERNETES.to_owned()).into(),
             }),
             _ => Err(
                 "say how to log in in one way: token_file, or role_id_file and secret_id_file, or kubernetes_role (with jwt_file where the token is elsewhere)".into(),
@@ -97,7 +94,7 @@ impl Way {
         let body = |value: &Value| Secret::new(value.to_string());
         match self {
             Self::Token(path) => {
-                let path = path.clone().or_else(usual_token_file).ok_or(
+                let path = path.clone().or_else(reads::usual_vault_token).ok_or(
                     "no token is at hand: name a token_file, set VAULT_TOKEN_FILE, or log in so that ~/.vault-token is there",
                 )?;
                 address::read_password(&path).map(Entry::Token)
@@ -121,13 +118,6 @@ impl Way {
             }
         }
     }
-}
-
-fn usual_token_file() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("VAULT_TOKEN_FILE")
-        .map(PathBuf::from)
-        .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".vault-token")))
 }
 
 #[cfg(test)]

@@ -226,7 +226,7 @@ fn sync_folder(_path: &Path) -> io::Result<()> {
 }
 
 /// Follows links, so that the file behind one is replaced and not the link; makes a missing directory.
-pub(super) fn resolve(path: &Path) -> Result<PathBuf, String> {
+pub(in crate::accounts::store) fn resolve(path: &Path) -> Result<PathBuf, String> {
     if let Ok(real) = fs::canonicalize(path) {
         // Closing a directory to others would lock its owner out, and opening a pipe waits for ever.
         if !real.is_file() {
@@ -266,7 +266,10 @@ pub(super) fn tighten(path: &Path) {
         return;
     }
     let at = path.display();
-    match fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
+    // By the open file: the running proxy may change the mode of no file by its path.
+    let closed =
+        File::open(path).and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o600)));
+    match closed {
         Ok(()) => tracing::warn!("the store {at} was open to other users; it is now closed (0600)"),
         Err(error) => {
             tracing::warn!(

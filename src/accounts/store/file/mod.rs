@@ -13,7 +13,7 @@ use super::backend::{All, Backend, Change, Doing, Kept, Lease, Swapped};
 use super::{Record, import};
 use crate::accounts::locked;
 use disk::Look;
-pub(super) use disk::{beside, private};
+pub(super) use disk::{beside, private, resolve};
 use text::{Held, Row};
 
 mod disk;
@@ -24,6 +24,11 @@ mod text;
 
 /// What to do about a file that makes no sense.
 pub(super) const LEFT_ALONE: &str = "it is left as it is; bring back a good copy, or move it away to begin anew (every account then needs a new sign-in)";
+
+/// Returns the directory of a store's leases.
+pub(super) fn leases(store: &Path) -> PathBuf {
+    beside(store, ".leases")
+}
 
 /// The store in a file.
 #[derive(Debug)]
@@ -47,7 +52,7 @@ struct Known {
 impl FileStore {
     /// Opens the store at `path`; a cache file of the predecessor is imported.
     pub(super) fn open(path: &Path) -> Result<(Arc<Self>, All), String> {
-        let path = disk::resolve(path)?;
+        let path = resolve(path)?;
         let mut file = disk::lock(&path).map_err(|error| {
             format!(
                 "could not open the store {}: {error}; it must be writable, or name another place with --cache-store",
@@ -55,7 +60,7 @@ impl FileStore {
             )
         })?;
         disk::tighten(&path);
-        let path = disk::resolve(&path)?;
+        let path = resolve(&path)?;
         let store = Arc::new(Self {
             path,
             known: Mutex::default(),
@@ -231,7 +236,7 @@ impl FileStore {
     }
 
     fn leases(&self) -> PathBuf {
-        beside(&self.path, ".leases")
+        leases(&self.path)
     }
 }
 
