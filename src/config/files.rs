@@ -107,7 +107,7 @@ local_key_path =
 oauth2_flow = service_account
 client_id = file
 client_secret = /k/key.json
-[me@example.com]
+[me@example.org]
 client_assertion_file = /a/token
 client_secret = hunter2
 [emailproxy]
