@@ -156,11 +156,6 @@ impl Program {
         );
     }
 
-    /// Returns its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id().expect("the program has ended")
-    }
-
     /// Sends it a signal by name.
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.id().to_string();
