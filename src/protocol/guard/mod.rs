@@ -1,14 +1,27 @@
 //! What a client says after its login: a second login's arguments are kept from the server, all else passes.
 //!
 //! Follows the client's lines only as far as it takes to find their first words: past IMAP literals, mails behind DATA
-//! and chunks behind BDAT. Where it is in doubt, bytes pass. Holds nothing back, copies nothing, allocates nothing; the
-//! server itself refuses what is left of such a line, in its turn.
+//! and chunks behind BDAT. Where it is in doubt, bytes pass, but for the lines right behind a second login: those are kept
+//! back unless they begin a command. Allocates nothing; the server itself refuses what is left of such a login, in its
+//! turn.
 
+mod aside;
+mod count;
+mod mail;
+mod server;
 #[cfg(test)]
 mod tests;
 
+use aside::Aside;
+use count::Count;
+use mail::Dot;
+use server::Ear;
+
 /// The longest verb that matters, `AUTHENTICATE`.
 const VERB: usize = 12;
+
+/// How many lines behind a second login may belong to it: user name, password, and one for good measure.
+const CONTINUATIONS: u8 = 3;
 
 /// What a client may not say twice, and what moves it away from lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +39,9 @@ pub enum Speech {
 enum At {
     /// At the first words of a line.
     Word(Word),
-    /// Behind them, in what passes.
+    /// At the start of a line that may belong to a second login; it is held until that shows.
+    Doubt,
+    /// Behind the first words, in what passes.
     Rest(Count),
     /// Behind a second login's verb, in what is kept back; `silent` where the line's end is, too.
     Cut { count: Count, silent: bool },
@@ -46,22 +61,6 @@ struct Word {
     text: [u8; VERB],
 }
 
-/// A number being read: a literal's `{n}` or `{n+}` at the end of a line, or a chunk's size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-enum Count {
-    /// None begun.
-    #[default]
-    None,
-    /// Within `{...`.
-    Literal { size: u64, eager: bool },
-    /// Behind `}`.
-    Closed { size: u64, eager: bool },
-    /// Within BDAT's first argument.
-    Chunk(u64),
-    /// Behind it.
-    Sized(u64),
-}
-
 /// What follows a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
@@ -73,25 +72,37 @@ enum Then {
     Line,
 }
 
-/// How much of `CR LF . CR LF` was seen of a mail's end.
+/// What waits for the server's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dot {
-    Line,
-    Cr,
-    Start,
-    Alone,
-    Ending,
+enum Asked {
+    /// Nothing.
+    Nothing,
+    /// DATA, which a 354 makes a mail; how far one has come already, `None` where its end was said too.
+    Mail(Option<Dot>),
+    /// A literal of so many bytes, in the command of this tag.
+    Literal { tag: u64, size: u64 },
+    /// COMPRESS, in the command of this tag.
+    Compress { tag: u64 },
+}
+
+/// All that a byte of the client changes.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    at: At,
+    asked: Asked,
+    /// The digest of the command's tag.
+    tag: u64,
+    /// How many lines more may belong to a second login.
+    continuations: u8,
 }
 
 /// Follows one client after its login.
 #[derive(Debug)]
 pub struct Guard {
     speech: Speech,
-    at: At,
-    /// Whether DATA was said and a 354 would mean a mail.
-    asked: bool,
-    /// How much of `354` stands at the start of the server's line.
-    reply: u8,
+    state: State,
+    ear: Ear,
+    aside: Aside,
     /// Whether anything was ever kept back.
     pub held_back: bool,
 }
@@ -101,24 +112,40 @@ impl Guard {
     pub fn new(speech: Speech) -> Self {
         Self {
             speech,
-            at: LINE,
-            asked: false,
-            reply: 0,
+            state: State {
+                at: LINE,
+                asked: Asked::Nothing,
+                tag: 0,
+                continuations: 0,
+            },
+            ear: Ear::Start,
+            aside: Aside::default(),
             held_back: false,
         }
     }
 
     /// Returns how many of these bytes of the client share one fate, and whether they pass. At least 1 of 1 or more.
+    /// What was [`released`](Self::released) goes before bytes that pass.
     pub fn next(&mut self, bytes: &[u8]) -> (usize, bool) {
+        if self.state.at == At::Doubt {
+            let held = self.doubt(bytes);
+            if held > 0 {
+                return (held, false);
+            }
+        }
         let mut fate = None;
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            let before = (self.at, self.asked);
-            let (count, passes) = self.step(rest);
-            if *fate.get_or_insert(passes) != passes {
-                (self.at, self.asked) = before;
+            let before = self.state;
+            if before.at == At::Doubt {
                 break;
             }
+            let (count, passes) = self.step(rest);
+            if *fate.get_or_insert(passes) != passes {
+                self.state = before;
+                break;
+            }
+            self.note_mail(rest.get(..count).unwrap_or_default());
             done += count;
         }
         let passes = fate.unwrap_or(true);
@@ -126,25 +153,9 @@ impl Guard {
         (done, passes)
     }
 
-    /// Hears what the server says: only a 354 makes DATA a mail (RFC 5321 section 4.3.2).
-    pub fn hear(&mut self, bytes: &[u8]) {
-        if self.speech != Speech::Smtp {
-            return;
-        }
-        for byte in bytes {
-            self.reply = match (self.reply, byte) {
-                (_, b'\n') => 0,
-                (0, b'3') => 1,
-                (1, b'5') => 2,
-                (2, b'4') => {
-                    if std::mem::take(&mut self.asked) {
-                        self.at = At::Mail(Dot::Start);
-                    }
-                    u8::MAX
-                }
-                _ => u8::MAX,
-            };
-        }
+    /// Returns what was held and passes after all, before what [`next`](Self::next) just let pass. Empty the next time.
+    pub fn released(&mut self) -> &[u8] {
+        self.aside.released()
     }
 
     /// Takes one step: the bytes it covers, and whether they pass.
@@ -152,43 +163,57 @@ impl Guard {
         let Some(&byte) = bytes.first() else {
             return (0, true);
         };
-        match self.at {
-            At::Through => (bytes.len(), true),
+        match self.state.at {
+            At::Through | At::Doubt => (bytes.len(), true),
             At::Block { left, then } => {
                 let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                 let left = left - here as u64;
-                self.at = if left > 0 {
+                self.state.at = if left > 0 {
                     At::Block { left, then }
                 } else {
                     then.after()
                 };
                 (here, then != Then::Less)
             }
-            At::Mail(dot) => (self.mail(dot, bytes), true),
+            At::Mail(dot) => {
+                let (count, dot) = dot.pass(bytes);
+                self.state.at = dot.map_or(LINE, At::Mail);
+                (count, true)
+            }
             At::Word(word) => {
-                self.at = self.word(word, byte);
+                self.state.at = self.word(word, byte);
                 (1, true)
             }
             At::Rest(count) => {
-                self.at = match (byte, count) {
-                    (b'\n', Count::Closed { size, .. }) => block(size, Then::More),
+                self.state.at = match (byte, count) {
+                    (b'\n', Count::Closed { size, .. }) => {
+                        let tag = self.state.tag;
+                        self.state.asked = Asked::Literal { tag, size };
+                        block(size, Then::More)
+                    }
                     (b'\n', Count::Chunk(size) | Count::Sized(size)) => block(size, Then::Line),
                     (b'\n', _) => LINE,
-                    _ => At::Rest(self.count(count, byte)),
+                    _ => At::Rest(count.after(self.speech, byte)),
                 };
                 (1, true)
             }
             At::Cut { count, silent } => {
-                let ends = matches!(byte, b'\r' | b'\n');
-                self.at = match (byte, count) {
-                    // A literal that waits for no yes comes whatever the server says to the rest of the line.
-                    (b'\n', Count::Closed { size, eager: true }) => block(size, Then::Less),
-                    (b'\n', _) => LINE,
+                self.state.at = match (byte, count) {
+                    // Such a literal may come whatever the server says to the rest of the line.
+                    (b'\n', Count::Closed { size, eager }) => {
+                        if !eager && !silent {
+                            let tag = self.state.tag;
+                            self.state.asked = Asked::Literal { tag, size };
+                        }
+                        block(size, Then::Less)
+                    }
+                    (b'\n', _) => self.doubtful_line(),
                     _ => At::Cut {
-                        count: self.count(count, byte),
+                        count: count.after(self.speech, byte),
                         silent,
                     },
                 };
+                let ends = matches!(byte, b'\r' | b'\n');
                 (1, ends && !silent)
             }
         }
@@ -196,104 +221,74 @@ impl Guard {
 
     /// Reads on in a line's first words.
     fn word(&mut self, mut word: Word, byte: u8) -> At {
+        let is_tag = self.speech == Speech::Imap && word.place == 0;
         if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-            if let Some(place) = word.text.get_mut(usize::from(word.length)) {
-                *place = byte.to_ascii_uppercase();
+            if is_tag {
+                self.state.tag = server::digest(self.state.tag, word.length == 0, byte);
             }
-            word.length = word.length.saturating_add(1);
+            word.push(byte);
             return At::Word(word);
         }
-        let verb_at = u8::from(self.speech == Speech::Imap);
-        if byte == b'\n' && (word.place < verb_at || word.length == 0) {
-            return LINE;
+        if word.length == 0 {
+            // Blanks before a word make it no other word.
+            return if byte == b'\n' { LINE } else { At::Word(word) };
         }
-        if word.place < verb_at && word.length > 0 && byte == b' ' {
-            return At::Word(Word {
-                place: word.place + 1,
-                ..Word::default()
-            });
-        }
-        let verb = word
-            .text
-            .get(..usize::from(word.length))
-            .unwrap_or_default();
         let more = matches!(byte, b' ' | b'\t');
-        match (self.speech, verb) {
+        match (self.speech, word.verb()) {
+            // Also where a client forgot the tag.
             (Speech::Imap, b"LOGIN" | b"AUTHENTICATE")
             | (Speech::Pop, b"USER" | b"PASS" | b"APOP" | b"AUTH")
             | (Speech::Smtp, b"AUTH")
                 if more =>
             {
-                At::Cut {
+                self.state.continuations = CONTINUATIONS;
+                return At::Cut {
                     count: Count::None,
                     silent: false,
-                }
+                };
             }
-            (Speech::Imap, b"COMPRESS") => At::Through,
-            (Speech::Smtp, b"BDAT") if more => At::Rest(Count::Chunk(0)),
-            (Speech::Smtp, b"DATA") => {
-                self.asked = true;
-                if byte == b'\n' {
-                    LINE
-                } else {
-                    At::Rest(Count::None)
-                }
+            _ if is_tag && more => {
+                return At::Word(Word {
+                    place: 1,
+                    ..Word::default()
+                });
             }
-            _ if byte == b'\n' => LINE,
-            _ => At::Rest(Count::None),
+            (Speech::Imap, b"COMPRESS") if !is_tag => {
+                let tag = self.state.tag;
+                self.state.asked = Asked::Compress { tag };
+            }
+            (Speech::Smtp, b"BDAT") if more => return At::Rest(Count::Chunk(0)),
+            (Speech::Smtp, b"DATA") => self.state.asked = Asked::Mail(Some(Dot::Cr)),
+            _ => {}
+        }
+        if byte == b'\n' {
+            LINE
+        } else {
+            At::Rest(Count::None)
         }
     }
 
-    /// Reads on in a number.
-    fn count(&self, count: Count, byte: u8) -> Count {
-        let digit = |size: u64| {
-            let digit = u64::from(byte.wrapping_sub(b'0'));
-            size.saturating_mul(10).saturating_add(digit)
-        };
-        match (count, byte) {
-            (Count::Chunk(size), b'0'..=b'9') => Count::Chunk(digit(size)),
-            (Count::Chunk(size) | Count::Sized(size), _) => Count::Sized(size),
-            (_, b'{') if self.speech == Speech::Imap => Count::Literal {
-                size: 0,
-                eager: false,
-            },
-            (Count::Literal { size, eager: false }, b'0'..=b'9') => Count::Literal {
-                size: digit(size),
-                eager: false,
-            },
-            (Count::Literal { size, .. }, b'+' | b'-') => Count::Literal { size, eager: true },
-            (Count::Literal { size, eager }, b'}') => Count::Closed { size, eager },
-            (Count::Closed { .. }, b'\r') => count,
-            _ => Count::None,
+    /// Begins a line behind a second login.
+    fn doubtful_line(&mut self) -> At {
+        let left = self.state.continuations.checked_sub(1);
+        self.state.continuations = left.unwrap_or(0);
+        if left.is_some() { At::Doubt } else { LINE }
+    }
+}
+
+impl Word {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.text.get_mut(usize::from(self.length)) {
+            *place = byte.to_ascii_uppercase();
         }
+        self.length = self.length.saturating_add(1);
     }
 
-    /// Passes through a mail up to its end, or as far as there is.
-    fn mail(&mut self, dot: Dot, bytes: &[u8]) -> usize {
-        let (mut dot, mut at) = (dot, 0);
-        loop {
-            if dot == Dot::Line {
-                let rest = bytes.get(at..).unwrap_or_default();
-                at += memchr::memchr(b'\r', rest).unwrap_or(rest.len());
-            }
-            let Some(byte) = bytes.get(at) else {
-                break;
-            };
-            at += 1;
-            dot = match (dot, byte) {
-                (Dot::Ending, b'\n') => {
-                    self.at = LINE;
-                    return at;
-                }
-                (Dot::Cr, b'\n') => Dot::Start,
-                (Dot::Start, b'.') => Dot::Alone,
-                (Dot::Alone, b'\r') => Dot::Ending,
-                (_, b'\r') => Dot::Cr,
-                _ => Dot::Line,
-            };
-        }
-        self.at = At::Mail(dot);
-        bytes.len()
+    /// Returns the word in upper case; nothing where it is longer than any that matters.
+    fn verb(&self) -> &[u8] {
+        self.text
+            .get(..usize::from(self.length))
+            .unwrap_or_default()
     }
 }
 

@@ -19,6 +19,7 @@ fn passes(speech: Speech, talk: &[(&str, &str)]) -> String {
                     let (count, passes) = guard.next(rest);
                     assert!(count > 0);
                     if passes {
+                        out.extend_from_slice(guard.released());
                         out.extend_from_slice(&rest[..count]);
                     }
                     rest = &rest[count..];
@@ -41,7 +42,10 @@ fn r07_a_second_login_loses_its_arguments() {
             "a AUTHENTICATE PLAIN AHUAcHc=\r\nb NOOP\r\n",
             "a AUTHENTICATE \r\nb NOOP\r\n",
         ),
-        ("a LOGIN {1}\r\nb NOOP\r\n", "a LOGIN \r\nb NOOP\r\n"),
+        ("  a\tLOGIN   u pw\r\n", "  a\tLOGIN \r\n"),
+        ("a  LOGIN u pw\r\n", "a  LOGIN \r\n"),
+        ("LOGIN u pw\r\n", "LOGIN \r\n"),
+        ("a {5}\r\nLOGIN u pw\r\n", "a {5}\r\nLOGIN \r\n"),
         (
             "a LOGIN {1+}\r\nu {2+}\r\npw\r\nb NOOP\r\n",
             "a LOGIN \r\nb NOOP\r\n",
@@ -71,21 +75,139 @@ fn r07_a_second_login_loses_its_arguments() {
 }
 
 #[test]
+fn r07_the_rest_of_a_second_login_is_kept_back_too() {
+    for (speech, said, passed) in [
+        (
+            Speech::Smtp,
+            "AUTH PLAIN\r\nAHUAcHc=\r\nNOOP\r\n",
+            "AUTH \r\nNOOP\r\n",
+        ),
+        (
+            Speech::Smtp,
+            "AUTH LOGIN\r\ndXNlcg==\r\ncGFzcw==\r\nMAIL FROM:<a@b>\r\ncGFzcw==\r\n",
+            "AUTH \r\nMAIL FROM:<a@b>\r\ncGFzcw==\r\n",
+        ),
+        (
+            Speech::Smtp,
+            "AUTH PLAIN x\r\n\r\nQUIT\r\n",
+            "AUTH \r\n\r\nQUIT\r\n",
+        ),
+        (
+            Speech::Pop,
+            "AUTH LOGIN\ndXNlcg==\ncGFzcw==\nUIDL\n",
+            "AUTH \nUIDL\n",
+        ),
+        (
+            Speech::Pop,
+            "AUTH PLAIN\r\n*\r\nSTAT\r\n",
+            "AUTH \r\nSTAT\r\n",
+        ),
+        (
+            Speech::Imap,
+            "a AUTHENTICATE LOGIN\r\ndXNlcg==\r\ncGFzcw== \r\nb NOOP\r\n",
+            "a AUTHENTICATE \r\nb NOOP\r\n",
+        ),
+        (
+            Speech::Imap,
+            "a AUTHENTICATE PLAIN\r\nDONE\r\nb LOGIN u p\r\n",
+            "a AUTHENTICATE \r\nDONE\r\nb LOGIN \r\n",
+        ),
+        // A client that waits for nothing.
+        (
+            Speech::Imap,
+            "a LOGIN {4}\r\nuser {6}\r\nsecret\r\nb NOOP\r\n",
+            "a LOGIN \r\nb NOOP\r\n",
+        ),
+    ] {
+        assert_eq!(passes(speech, &[("", said)]), passed, "{said:?}");
+    }
+    let long = format!("AUTH PLAIN\r\n{}\r\nNOOP\r\n", "QUFB".repeat(300));
+    assert_eq!(passes(Speech::Smtp, &[("", &long)]), "AUTH \r\nNOOP\r\n");
+    // One that says the rest although the server said no, and one that takes the no for a no.
+    let talk = |rest| {
+        let talk = [("", "a LOGIN {4}\r\n"), ("a BAD what?\r\n", rest)];
+        passes(Speech::Imap, &talk)
+    };
+    let rest = talk("user {6}\r\nsecret\r\nb NOOP\r\n");
+    assert_eq!(rest, "a LOGIN \r\nb NOOP\r\n");
+    assert_eq!(talk("b SELECT \"x\"\r\n"), "a LOGIN \r\nb SELECT \"x\"\r\n");
+}
+
+#[test]
+fn r07_a_literal_or_compression_that_was_refused_hides_nothing() {
+    for (first, answer, then, passed) in [
+        (
+            "a APPEND x {4294967295}\r\n",
+            "* 1 EXISTS\r\nb OK\r\na NO full\r\n",
+            "b LOGIN u pw\r\n",
+            "b LOGIN \r\n",
+        ),
+        (
+            "a APPEND x {15}\r\n",
+            "+ go\r\n",
+            "b LOGIN u pw\r\n \r\nc LOGIN u pw\r\n",
+            "b LOGIN u pw\r\n \r\nc LOGIN \r\n",
+        ),
+        (
+            "a APPEND x {18}\r\n",
+            "aa NO\r\n* NO\r\nother BAD\r\n",
+            "b LOGIN u pw\r\n1234\r\n",
+            "b LOGIN u pw\r\n1234\r\n",
+        ),
+        (
+            "a COMPRESS DEFLATE\r\n",
+            "a NO\r\n",
+            "b LOGIN u pw\r\n",
+            "b LOGIN \r\n",
+        ),
+        (
+            "a COMPRESS DEFLATE\r\n",
+            "* OK\r\na OK\r\n",
+            "b LOGIN u pw\r\n",
+            "b LOGIN u pw\r\n",
+        ),
+        (
+            "a XX {4294967295-}\r\n",
+            "",
+            "b LOGIN u pw\r\n",
+            "b LOGIN \r\n",
+        ),
+    ] {
+        let talk = [("", first), (answer, then)];
+        let want = format!("{first}{passed}");
+        assert_eq!(passes(Speech::Imap, &talk), want, "{first:?} {answer:?}");
+    }
+    // A mail that was said before it was allowed is over when it is.
+    let talk = [
+        ("", "DATA\r\nhello\r\n.\r\n"),
+        ("354 go\r\n250 ok\r\n", "AUTH PLAIN x\r\n"),
+    ];
+    let want = "DATA\r\nhello\r\n.\r\nAUTH \r\n";
+    assert_eq!(passes(Speech::Smtp, &talk), want);
+    let talk = [
+        ("", "DATA\nhel"),
+        ("354 go\r\n", "lo\r\nAUTH x y\r\n.\r\nAUTH PLAIN x\r\n"),
+    ];
+    let want = "DATA\nhello\r\nAUTH x y\r\n.\r\nAUTH \r\n";
+    assert_eq!(passes(Speech::Smtp, &talk), want);
+    let chunk = "BDAT  12\r\nAUTH PLAIN xAUTH x\r\n";
+    let want = "BDAT  12\r\nAUTH PLAIN xAUTH \r\n";
+    assert_eq!(passes(Speech::Smtp, &[("", chunk)]), want);
+}
+
+#[test]
 fn everything_else_passes_as_it_is() {
     for line in [
         "a NOOP\r\n",
         "a FETCH 1 BODY[]\r\n",
-        "LOGIN LOGIN\r\n",
         "a XLOGIN u pw\r\n",
         "a LOGINS u\r\n",
         "a AUTHENTICATEX PLAIN\r\n",
-        " a LOGIN u pw\r\n",
         "\r\n\r\n",
         "a APPEND x {16}\r\nb LOGIN u secret\r\n",
         "a APPEND x (\\Seen) {13+}\r\nb LOGIN u pw\n {3}\r\nb L\r\nc NOOP\r\n",
         "a APPEND x ~{11}\r\nb LOGIN u p\r\n",
         "a IDLE\r\nDONE\r\n",
-        "a COMPRESS DEFLATE\r\nb LOGIN u pw\r\n",
     ] {
         assert_eq!(passes(Speech::Imap, &[("", line)]), line);
     }
@@ -146,6 +268,7 @@ proptest::proptest! {
                     while !rest.is_empty() {
                         let (count, passes) = guard.next(rest);
                         if passes {
+                            out.extend_from_slice(guard.released());
                             out.extend_from_slice(&rest[..count]);
                         }
                         rest = &rest[count..];

@@ -59,8 +59,9 @@ pub async fn splice(
 ) -> io::Result<()> {
     let (mut client, from_client) = client.into_parts();
     let (mut server, from_server) = server.into_parts();
-    let mut up = Direction::beginning_with(passing(guard, &from_client));
     guard.hear(&from_server);
+    let mut up = Direction::beginning_with(passing(guard, &from_client));
+    drop(from_client);
     let mut down = Direction::beginning_with(from_server);
     let mut last = Instant::now();
     let mut linger = pin!(sleep_until(last + FAR));
@@ -119,6 +120,14 @@ enum Ears<'g> {
 }
 
 impl Ears<'_> {
+    /// Returns what was held and goes before what passes now.
+    fn released(&mut self) -> &[u8] {
+        match self {
+            Self::Client(guard) => guard.released(),
+            Self::Server(_) => &[],
+        }
+    }
+
     /// Returns how many of these bytes share one fate, and whether they pass.
     fn next(&mut self, bytes: &[u8]) -> (usize, bool) {
         match self {
@@ -133,9 +142,10 @@ impl Ears<'_> {
 
 /// Returns what passes of a client's words.
 fn passing(guard: &mut Guard, mut rest: &[u8]) -> Vec<u8> {
-    let mut passing = Vec::new();
+    let mut passing = Vec::with_capacity(rest.len());
     while let Some((here, behind, passes)) = part(rest, guard.next(rest)) {
         if passes {
+            passing.extend_from_slice(guard.released());
             passing.extend_from_slice(here);
         }
         rest = behind;
@@ -285,6 +295,7 @@ impl Direction {
                 if !passes {
                     continue;
                 }
+                self.kept.extend_from_slice(ears.released());
                 while !here.is_empty() && self.kept.is_empty() {
                     match Pin::new(&mut *to).poll_write(cx, here) {
                         Poll::Pending => break,
@@ -296,6 +307,7 @@ impl Direction {
                         }
                     }
                 }
+                self.kept.reserve_exact(here.len());
                 self.kept.extend_from_slice(here);
             }
             Poll::Ready(Ok(count))
