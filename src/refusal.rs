@@ -186,6 +186,11 @@ impl Refusal {
         }
     }
 
+    /// Returns whether a mail server said so itself, in words that made sense.
+    pub fn is_spoken(&self) -> bool {
+        matches!(self, Self::ServerRefused { .. } | Self::ServerBusy { .. })
+    }
+
     /// Returns what may help against a mail server's definite no, as far as its words tell.
     pub fn remedy(&self) -> Remedy {
         let Self::ServerRefused { said, .. } = self else {

@@ -142,7 +142,7 @@ async fn before_login_the_proxy_answers_and_the_server_hears_nothing() {
         ("NOOP", "250"),
         ("RSET", "250"),
         ("HELP", "214"),
-        ("VRFY postmaster", "252"),
+        ("VRFY postmaster", "530"),
         ("MAIL FROM:<demo@example.com>", "530"),
         ("RCPT TO:<demo@example.com>", "530"),
         ("DATA", "530"),

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::refusal::Refusal;
 use crate::secret::{AccessToken, Password};
 use crate::wire::tls::Trust;
@@ -18,7 +20,8 @@ pub mod smtp;
 #[cfg(test)]
 pub(crate) mod transcript;
 
-/// How long a client may take for its next line before login.
+/// How long a client may take for its next line before login. Mail programs that know no password yet ask their user for
+/// it while they are connected; whom the session trusts less gets less.
 pub const CLIENT_TIME: Duration = Duration::from_secs(60);
 
 /// How long a server may take for its greeting and for each reply before login.
@@ -36,7 +39,10 @@ pub const MAX_REPLY_LINE: usize = 8 * 1024;
 /// The most lines of one reply of a server before login.
 pub const MAX_REPLY_LINES: usize = 128;
 
-/// How many lines that make no sense a client may send before it is shown out.
+/// The longest reply of a server before login, in bytes.
+pub const MAX_REPLY: usize = 32 * 1024;
+
+/// How many lines that have to be refused a client may send before it is shown out.
 pub const MAX_NONSENSE: usize = 20;
 
 /// How many lines in all a client may send between two logins before it is shown out.
@@ -228,8 +234,10 @@ pub(crate) fn misbehaved(server: &Wire, what: &str) -> Refusal {
     }
 }
 
-/// Waits for a server's first byte, and says what to do where none comes.
+/// Waits for a server's first byte, and says what to do where none comes. The whole greeting has to come by the deadline
+/// that this leaves.
 pub(crate) async fn await_greeting(server: &mut Wire, starttls: bool) -> Result<(), Refusal> {
+    server.set_deadline(Some(Instant::now() + SERVER_TIME));
     match server.listen(SERVER_TIME).await {
         Ok(_) => Ok(()),
         Err(Lost::TimedOut) if starttls => Err(Refusal::ServerUnavailable {
@@ -250,6 +258,14 @@ pub(crate) fn needs_tls(server: &Wire) -> Result<(), Refusal> {
         "no token is sent to {} without TLS",
         server.peer()
     )))
+}
+
+/// Refuses a server that answers what it was not asked yet: what it says is no answer to what it hears next.
+pub(crate) fn needs_silence(server: &Wire) -> Result<(), Refusal> {
+    if server.waiting().is_empty() {
+        return Ok(());
+    }
+    Err(misbehaved(server, "it answers before it is asked"))
 }
 
 /// Returns whether a server's words, in lower case, ask to come back later.

@@ -14,7 +14,7 @@ use crate::protocol::guard::Guard;
 use crate::protocol::{Dialogue, Farewell, Heard, Identity, Local, Login, Welcome};
 use crate::refusal::{Fault, Refusal};
 use crate::wire::tls::LocalTls;
-use crate::wire::{Lost, Wire};
+use crate::wire::{LINE_TIME, Lost, Wire};
 
 pub mod listener;
 mod proxy_header;
@@ -29,8 +29,8 @@ use splice::splice;
 use upstream::Upstreams;
 pub use visit::{Step, Visit};
 
-/// How long a client may take from connecting, or from its last refused login, to a complete login. Our own waiting for
-/// consent does not count.
+/// How long a client may take from connecting to the login that goes through, in all. Our own waiting, for consent or for
+/// a server, does not count.
 const LOGIN_TIME: Duration = Duration::from_secs(60);
 
 /// How many logins one connection may try before it is shown out; a provider's trouble does not count.
@@ -103,6 +103,11 @@ async fn receive<D: Dialogue>(
     seat: &mut Seat,
     visit: &mut Visit,
 ) -> Result<Option<(Wire, Wire)>, Lost> {
+    let mut until = Instant::now() + LOGIN_TIME;
+    client.set_deadline(Some(until));
+    if !visit.client().is_loopback() {
+        client.set_patience(LINE_TIME);
+    }
     let mut starttls = None;
     match &desk.door {
         Door::Plain => {}
@@ -113,9 +118,11 @@ async fn receive<D: Dialogue>(
         }
     }
     visit.enter(Step::Greeting);
+    let asked = Instant::now();
     let offer = desk.upstreams.offer::<D>(&desk.servers).await;
+    until += asked.elapsed();
+    client.set_deadline(Some(until));
     let mut dialogue = D::new();
-    client.set_deadline(Some(Instant::now() + LOGIN_TIME));
     dialogue
         .greet(
             &mut client,
@@ -171,10 +178,13 @@ async fn receive<D: Dialogue>(
             Err(lost) => return part::<D>(client, lost).await,
         };
         visit.account(&login.user);
+        let asked = Instant::now();
         let admitted = tokio::select! {
             admitted = admit::<D>(&dialogue, &login, desk, seat, visit) => admitted,
             () = client.gone() => return Err(Lost::Closed),
         };
+        until += asked.elapsed();
+        client.set_deadline(Some(until));
         match admitted {
             Ok((server, welcome)) => {
                 visit.welcomed();
@@ -193,7 +203,6 @@ async fn receive<D: Dialogue>(
                     break;
                 }
                 visit.enter(Step::Login);
-                client.set_deadline(Some(Instant::now() + LOGIN_TIME));
             }
         }
     }
@@ -292,7 +301,10 @@ async fn call_on<D: Dialogue>(
     match dialogue.authenticate(&mut opened, identity, login).await {
         Ok(welcome) => Ok((opened.server, welcome)),
         Err(refusal) => {
-            D::leave(opened.server).await;
+            // A server that is lost or talks nonsense is owed no goodbye, and its client no wait for it.
+            if refusal.is_spoken() {
+                D::leave(opened.server).await;
+            }
             Err(refusal)
         }
     }

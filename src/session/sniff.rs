@@ -1,9 +1,15 @@
-//! Strangers at the door: clients whose first bytes are TLS, HTTP or a PROXY header on a port that speaks mail.
+//! Strangers at the door: clients whose first words are TLS, HTTP or a PROXY header on a port that speaks mail.
 //!
-//! Only looks; nothing is taken from the wire, so that a mail client finds its first line untouched.
+//! Only looks; nothing is taken from the wire, so that a mail client finds its first line untouched. A client that says
+//! nothing is waited for no longer than for any line.
 
-use crate::protocol::{CLIENT_TIME, Farewell};
-use crate::wire::{Lost, Wire};
+use std::time::Duration;
+
+use crate::protocol::{Farewell, MAX_LINE};
+use crate::wire::{LINE_TIME, Lost, Wire};
+
+/// How long more is waited for where an empty line may be the beginning of a PROXY header, which comes in one piece.
+const PIECE: Duration = Duration::from_secs(1);
 
 /// What an HTTP request or a PROXY header begins with. No mail command begins like these.
 const OPENINGS: [(&[u8], Farewell); 12] = [
@@ -24,15 +30,16 @@ const OPENINGS: [(&[u8], Farewell); 12] = [
 /// Looks at a client's first bytes and tells whether it speaks no mail at all.
 pub(super) async fn stranger(client: &mut Wire) -> Result<Option<Farewell>, Lost> {
     let mut seen = 0;
+    let mut within = LINE_TIME;
     loop {
-        let first = match client.listen_beyond(seen, CLIENT_TIME).await {
+        let first = match client.listen_beyond(seen, within).await {
             Ok(first) => first,
+            Err(Lost::TimedOut) if within == PIECE => return Ok(None),
             Err(Lost::TimedOut) => return Err(Lost::TimedOut),
             // A client that leaves is the dialogue's to deal with.
             Err(_) => return Ok(None),
         };
-        // A TLS record of a handshake: type 22, version 3.x.
-        if first.first() == Some(&0x16) && first.get(1).is_none_or(|&major| major == 3) {
+        if is_tls(first) {
             return Ok(Some(Farewell::WantsTls));
         }
         if let Some((_, why)) = OPENINGS
@@ -41,14 +48,38 @@ pub(super) async fn stranger(client: &mut Wire) -> Result<Option<Farewell>, Lost
         {
             return Ok(Some(*why));
         }
-        if !OPENINGS
+        let may_open = OPENINGS
             .iter()
-            .any(|(opening, _)| opening.starts_with(first))
-        {
-            return Ok(None);
+            .any(|(opening, _)| opening.starts_with(first));
+        if !may_open {
+            let mut lines = first.split(|&byte| byte == b'\n');
+            if let (Some(line), Some(_)) = (lines.next(), lines.next()) {
+                return Ok(is_request(line).then_some(Farewell::Http));
+            }
+            if first.len() > MAX_LINE {
+                return Ok(None);
+            }
+        } else if first.ends_with(b"\n") {
+            within = PIECE;
         }
         seen = first.len();
     }
+}
+
+/// Returns whether bytes begin a TLS record (version 3.x), or the hello of SSL 2 that old clients begin with.
+fn is_tls(first: &[u8]) -> bool {
+    match first {
+        [0x14..=0x17] | [0x14..=0x17, 3, ..] => true,
+        [size, _, 1, version, ..] => size & 0x80 != 0 && matches!(version, 0 | 2 | 3),
+        _ => false,
+    }
+}
+
+/// Returns whether a line is an HTTP request's, whatever its method.
+fn is_request(line: &[u8]) -> bool {
+    let last = line.trim_ascii_end().rsplit(|&byte| byte == b' ').next();
+    last.and_then(|word| word.get(..5))
+        .is_some_and(|word| word.eq_ignore_ascii_case(b"HTTP/"))
 }
 
 /// Says what such a client did and what to change.
@@ -104,6 +135,19 @@ mod tests {
                 first(b"POST /x HTTP/1.1\r\n", width).await,
                 Some(Farewell::Http)
             );
+            for line in [
+                &b"PROPFIND / HTTP/1.1\r\n"[..],
+                b"get /x http/1.0\n",
+                b"M-SEARCH * HTTP/1.1\r\n",
+            ] {
+                assert_eq!(first(line, width).await, Some(Farewell::Http));
+            }
+            for bytes in [
+                &b"\x80\x2e\x01\x00\x02\x00\x15"[..],
+                b"\x15\x03\x01\x00\x02\x02\x28",
+            ] {
+                assert_eq!(first(bytes, width).await, Some(Farewell::WantsTls));
+            }
             assert_eq!(
                 first(b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n", width).await,
                 Some(Farewell::ProxyHeader)
@@ -116,15 +160,38 @@ mod tests {
             assert_eq!(first(b"PASS x\r\n", width).await, None);
             assert_eq!(first(b"HELP\r\n", width).await, None);
             assert_eq!(first(b"\r\nEHLO x\r\n", width).await, None);
+            assert_eq!(first(b"\xff\xfd\x01\xff\xfd\x03\r\n", width).await, None);
+            assert_eq!(first(b"\xff\xfb\x1fUSER u\r\n", width).await, None);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_is_waited_for_once() {
-        let (_client, ours) = duplex(64);
+    async fn r08_a_client_has_ten_seconds_for_its_first_line() {
+        for dribbles in [false, true] {
+            let (mut client, ours) = duplex(64);
+            let begun = tokio::time::Instant::now();
+            let dribble = tokio::spawn(async move {
+                for byte in *b"PRI * HTTP/2.0" {
+                    tokio::time::sleep(Duration::from_secs(9)).await;
+                    if dribbles && client.write_all(&[byte]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            let first = stranger(&mut Wire::new(ours, "test")).await;
+            assert!(matches!(first, Err(Lost::TimedOut)));
+            let wanted = if dribbles { 19 } else { 10 };
+            assert_eq!(begun.elapsed().as_secs(), wanted);
+            drop(dribble);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_empty_line_is_not_mistaken_for_a_header() {
+        let (mut client, ours) = duplex(64);
+        client.write_all(b"\r\n").await.unwrap();
         let begun = tokio::time::Instant::now();
-        let first = stranger(&mut Wire::new(ours, "test")).await;
-        assert!(matches!(first, Err(Lost::TimedOut)));
-        assert_eq!(begun.elapsed(), CLIENT_TIME);
+        let first = stranger(&mut Wire::new(ours, "test")).await.unwrap();
+        assert_eq!((first, begun.elapsed()), (None, PIECE));
     }
 }

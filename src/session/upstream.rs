@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 use crate::config::Upstream;
 use crate::protocol::{Dialogue, Offer, Opened, StartTls, intersect};
 use crate::refusal::Refusal;
-use crate::wire::dial::{Proxy, dial};
+use crate::wire::dial::{CONNECT_TIME, Proxy, dial};
 use crate::wire::tls::Trust;
 use crate::wire::{Lost, Wire};
 
@@ -61,20 +61,24 @@ impl Upstreams {
         *locked(&self.known) = known;
     }
 
-    /// Connects to a server; nothing is said yet.
+    /// Connects to a server, with TLS where that comes first, within 10 s in all; nothing is said yet.
     pub(super) async fn dial(&self, at: &Upstream) -> Result<Wire, Refusal> {
-        let wire = dial(&at.host, at.port, self.proxy.as_ref())
+        let until = Instant::now() + CONNECT_TIME;
+        let mut wire = dial(&at.host, at.port, self.proxy.as_ref())
             .await
             .map_err(|why| unavailable(at, &why))?;
         if at.starttls {
             return Ok(wire);
         }
-        wire.begin_tls(&self.trust, &at.host)
-            .await
-            .map_err(|lost| match lost {
-                Lost::Closed => unavailable(at, "it hung up during the TLS handshake"),
-                lost => unavailable(at, &lost.to_string()),
-            })
+        wire.set_deadline(Some(until));
+        let secured = wire.begin_tls(&self.trust, &at.host).await;
+        let mut wire = secured.map_err(|lost| match lost {
+            Lost::Closed => unavailable(at, "it hung up during the TLS handshake"),
+            Lost::TimedOut => unavailable(at, "the TLS handshake took too long"),
+            lost => unavailable(at, &lost.to_string()),
+        })?;
+        wire.set_deadline(None);
+        Ok(wire)
     }
 
     /// Hears a server's greeting and what it offers, which is remembered.

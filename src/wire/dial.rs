@@ -15,8 +15,8 @@ use super::Wire;
 pub use super::proxy::Proxy;
 use crate::lookup::addresses;
 
-/// How long name look-up and connecting may take together.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long name look-up and connecting may take together; a handshake that follows at once counts too.
+pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// How much of that the name look-up may take.
 const LOOKUP_TIME: Duration = Duration::from_secs(8);

@@ -21,7 +21,7 @@ const WRITE_TIME: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a line or literal may take from its first byte to its last, however much time there is for it to begin.
-const LINE_TIME: Duration = Duration::from_secs(10);
+pub const LINE_TIME: Duration = Duration::from_secs(10);
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -84,6 +84,9 @@ pub struct Wire {
     taken: usize,
     peer: String,
     deadline: Option<Instant>,
+    patience: Duration,
+    /// Since when what is to be taken next has been on its way.
+    begun: Option<Instant>,
     secured: bool,
 }
 
@@ -105,6 +108,8 @@ impl Wire {
             taken: 0,
             peer: peer.into(),
             deadline: None,
+            patience: Duration::MAX,
+            begun: None,
             secured: false,
         }
     }
@@ -138,6 +143,11 @@ impl Wire {
         self.deadline = deadline;
     }
 
+    /// Sets the longest that any line may take to come, however long a read would wait.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// Returns the bytes that were read but not yet taken.
     pub fn waiting(&self) -> &[u8] {
         self.heard.get(self.taken..).unwrap_or_default()
@@ -145,14 +155,11 @@ impl Wire {
 
     /// Waits until at least one byte is there, without taking it.
     pub async fn listen(&mut self, within: Duration) -> Result<&[u8], Lost> {
-        let until = self.until(within);
-        while self.waiting().is_empty() {
-            self.fill(until).await?;
-        }
-        Ok(self.waiting())
+        self.listen_beyond(0, within).await
     }
 
-    /// Waits until more than `seen` bytes are there, without taking them.
+    /// Waits until more than `seen` bytes are there, without taking them. They belong to the next line, which must be
+    /// complete 10 s after its first byte.
     pub async fn listen_beyond(&mut self, seen: usize, within: Duration) -> Result<&[u8], Lost> {
         let until = self.until(within);
         while self.waiting().len() <= seen {
@@ -165,6 +172,8 @@ impl Wire {
     ///
     /// A client that sent everything and then closed its direction still waits for answers, so that does not count.
     pub async fn gone(&mut self) {
+        // Who waits for us is not slow.
+        self.begun = None;
         let mut chunk = [0_u8; CHUNK];
         while self.waiting().len() < MAX_HELD {
             match self.io.read(&mut chunk).await {
@@ -183,7 +192,7 @@ impl Wire {
     /// Takes one line, without its LF or CRLF. `limit` counts the bytes before the line end. A line that has begun must
     /// be complete within 10 s.
     pub async fn line(&mut self, limit: usize, within: Duration) -> Result<Vec<u8>, Lost> {
-        let mut until = self.until(within);
+        let until = self.until(within);
         let mut searched = 0;
         loop {
             let waiting = self.waiting();
@@ -199,9 +208,6 @@ impl Wire {
                 self.take(end + 1);
                 return Ok(line);
             }
-            if searched == 0 && !waiting.is_empty() {
-                until = until.min(Instant::now() + LINE_TIME);
-            }
             searched = waiting.len();
             // One byte of grace for a CR whose LF is still on its way.
             if searched > limit + 1 {
@@ -214,13 +220,8 @@ impl Wire {
     /// Takes exactly `count` bytes, as an IMAP literal needs. The caller bounds `count`. As with a line there are 10 s
     /// from the first byte on.
     pub async fn octets(&mut self, count: usize, within: Duration) -> Result<Vec<u8>, Lost> {
-        let mut until = self.until(within);
-        let mut begun = false;
+        let until = self.until(within);
         while self.waiting().len() < count {
-            if !begun && !self.waiting().is_empty() {
-                begun = true;
-                until = until.min(Instant::now() + LINE_TIME);
-            }
             self.fill(until).await?;
         }
         let octets = self.waiting().get(..count).unwrap_or_default().to_vec();
@@ -228,13 +229,18 @@ impl Wire {
         Ok(octets)
     }
 
-    /// Sends bytes and flushes them.
+    /// Sends bytes and flushes them, within 30 s; a deadline leaves 2 s for last words.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Lost> {
+        let now = Instant::now();
+        let until = now + WRITE_TIME;
+        let until = self
+            .deadline
+            .map_or(until, |deadline| deadline.max(now + LINGER).min(until));
         let write = async {
             self.io.write_all(bytes).await?;
             self.io.flush().await
         };
-        timeout(WRITE_TIME, write)
+        timeout_at(until, write)
             .await
             .map_err(|_| Lost::TimedOut)?
             .map_err(Lost::from)
@@ -265,21 +271,24 @@ impl Wire {
 
     /// Begins TLS as the server, giving the handshake the bytes that were read but not taken.
     pub async fn accept_tls_from_start(self, tls: &tls::LocalTls) -> Result<Self, Lost> {
+        let until = self.until(HANDSHAKE_TIME);
         let peer = self.peer;
-        let deadline = self.deadline;
+        let (deadline, patience) = (self.deadline, self.patience);
         let early = self.heard.get(self.taken..).unwrap_or_default().to_vec();
         let handshake = tls.acceptor().accept(Rewound {
             early,
             given: 0,
             io: self.io,
         });
-        let io = timed(HANDSHAKE_TIME, handshake).await?;
+        let io = timed(until, handshake).await?;
         Ok(Self {
             io: Box::new(io),
             heard: Vec::new(),
             taken: 0,
             peer,
             deadline,
+            patience,
+            begun: None,
             secured: true,
         })
     }
@@ -292,13 +301,16 @@ impl Wire {
             return Err(Lost::EarlyBytes);
         }
         let name = tls::server_name(host).map_err(Lost::Tls)?;
-        let io = timed(HANDSHAKE_TIME, trust.connector().connect(name, self.io)).await?;
+        let until = self.until(HANDSHAKE_TIME);
+        let io = timed(until, trust.connector().connect(name, self.io)).await?;
         Ok(Self {
             io: Box::new(io),
             heard: Vec::new(),
             taken: 0,
             peer: self.peer,
             deadline: self.deadline,
+            patience: self.patience,
+            begun: None,
             secured: true,
         })
     }
@@ -311,11 +323,12 @@ impl Wire {
     }
 
     fn until(&self, within: Duration) -> Instant {
-        let until = Instant::now() + within;
+        let until = Instant::now() + within.min(self.patience);
         self.deadline.map_or(until, |deadline| deadline.min(until))
     }
 
     fn take(&mut self, count: usize) {
+        self.begun = None;
         self.taken += count;
         if self.taken >= self.heard.len() {
             self.heard.clear();
@@ -323,7 +336,11 @@ impl Wire {
         }
     }
 
-    async fn fill(&mut self, until: Instant) -> Result<(), Lost> {
+    async fn fill(&mut self, mut until: Instant) -> Result<(), Lost> {
+        if !self.waiting().is_empty() {
+            let begun = *self.begun.get_or_insert_with(Instant::now);
+            until = until.min(begun + LINE_TIME);
+        }
         if self.taken > 0 {
             self.heard.drain(..self.taken);
             self.taken = 0;
@@ -341,10 +358,10 @@ impl Wire {
 }
 
 async fn timed<T>(
-    within: Duration,
+    until: Instant,
     handshake: impl Future<Output = std::io::Result<T>>,
 ) -> Result<T, Lost> {
-    match timeout(within, handshake).await {
+    match timeout_at(until, handshake).await {
         Err(_) => Err(Lost::TimedOut),
         Ok(Err(error)) => Err(Lost::Tls(tls::explain(&error))),
         Ok(Ok(io)) => Ok(io),

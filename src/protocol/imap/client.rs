@@ -11,7 +11,7 @@ use crate::protocol::sasl::{self, Credentials, Nonsense, OneMessage};
 use crate::protocol::{
     CLIENT_TIME, Heard, Local, Login, MAX_AUTH_LINE, MAX_COMMANDS, MAX_LINE, MAX_NONSENSE,
 };
-use crate::wire::{Lost, Wire};
+use crate::wire::{LINE_TIME, Lost, Wire};
 
 /// The largest literal before login, in bytes; a password is no longer.
 const MAX_LITERAL: usize = 1024;
@@ -20,7 +20,7 @@ const MAX_LITERAL: usize = 1024;
 enum Outcome {
     /// It was answered.
     Answered,
-    /// It made no sense, which was answered.
+    /// It made no sense or came too early, which was answered.
     Nonsense,
     /// The conversation goes on elsewhere.
     Over(Heard),
@@ -36,7 +36,7 @@ enum Gathered {
     TooMuch,
 }
 
-/// Hears the client out; `nonsense` counts what made no sense on this connection.
+/// Hears the client out; `nonsense` counts what had to be refused on this connection.
 pub(super) async fn hear(
     nonsense: &mut usize,
     client: &mut Wire,
@@ -73,6 +73,14 @@ async fn one(client: &mut Wire, local: &Local<'_>) -> Result<Outcome, Lost> {
         Gathered::Whole(pieces) => Ok(pieces),
         Gathered::Unwanted(literal) => Err(literal),
         Gathered::TooMuch => {
+            if let Ok(Head { tag, .. }) = &head {
+                bad(
+                    client,
+                    tag,
+                    "a literal before login has at most 1,024 bytes",
+                )
+                .await?;
+            }
             // What follows would be taken for commands.
             let out = show_out(client, "a literal larger than 1,024 bytes before login").await?;
             return Ok(Outcome::Over(out));
@@ -91,7 +99,7 @@ async fn one(client: &mut Wire, local: &Local<'_>) -> Result<Outcome, Lost> {
             "{tag} NO [PRIVACYREQUIRED] begin TLS with STARTTLS first; set the client to STARTTLS\r\n"
         );
         client.send(text.as_bytes()).await?;
-        return Ok(Outcome::Answered);
+        return Ok(Outcome::Nonsense);
     }
     let pieces = match gathered {
         Ok(pieces) => pieces,
@@ -135,11 +143,7 @@ async fn one(client: &mut Wire, local: &Local<'_>) -> Result<Outcome, Lost> {
         Verb::StartTls => bad(client, tag, "STARTTLS is not offered here").await,
         Verb::Login => log_in(client, &head, &pieces).await,
         Verb::Authenticate => authenticate(client, &head, &pieces).await,
-        Verb::AfterLogin => {
-            let text = format!("{tag} BAD log in first\r\n");
-            client.send(text.as_bytes()).await?;
-            Ok(Outcome::Answered)
-        }
+        Verb::AfterLogin => bad(client, tag, "log in first").await,
         Verb::Unknown => bad(client, tag, "this is no command; log in first").await,
     }
 }
@@ -163,10 +167,11 @@ async fn gather(
         } else if !fits {
             return Ok(Gathered::TooMuch);
         }
-        let octets = Zeroizing::new(client.octets(literal.size, CLIENT_TIME).await?);
+        // Who is in the middle of a command has no reason to wait.
+        let octets = Zeroizing::new(client.octets(literal.size, LINE_TIME).await?);
         total += octets.len();
         pieces.push(Piece::Literal(octets));
-        let line = client.line(MAX_LINE.saturating_sub(total), CLIENT_TIME);
+        let line = client.line(MAX_LINE.saturating_sub(total), LINE_TIME);
         let line = Zeroizing::new(line.await?);
         total += line.len();
         next = words::announced(&line);
@@ -222,7 +227,7 @@ async fn authenticate(client: &mut Wire, head: &Head, pieces: &[Piece]) -> Resul
                 "{tag} NO log in with user name and password (LOGIN, or AUTHENTICATE PLAIN or LOGIN); emailproxy fetches the token itself\r\n"
             );
             client.send(text.as_bytes()).await?;
-            return Ok(Outcome::Answered);
+            return Ok(Outcome::Nonsense);
         }
     };
     conclude(client, tag, "AUTHENTICATE", read).await
@@ -257,6 +262,8 @@ async fn conclude(
             tag: tag.to_owned(),
             verb,
         }))),
+        // RFC 9051 section 6.2.2: BAD is for what cannot be decoded, NO for what is not accepted.
+        Err(why) if why.is_undecodable() => bad(client, tag, why.0).await,
         Err(why) => {
             let text =
                 format!("{tag} NO [AUTHENTICATIONFAILED] emailproxy: Login failed - {why}\r\n");

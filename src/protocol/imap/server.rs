@@ -13,8 +13,8 @@ use super::reply::{Greeting, Reply, greeting, is_for_now, may_hold_literals, rep
 use super::words::announced;
 use crate::protocol::sasl::{Mechanism, Message};
 use crate::protocol::{
-    Identity, Login, MAX_REPLY_LINE, MAX_REPLY_LINES, Opened, SERVER_TIME, StartTls, Welcome,
-    await_greeting, lost_server, misbehaved, needs_tls,
+    Identity, Login, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, Opened, SERVER_TIME, StartTls,
+    Welcome, await_greeting, lost_server, misbehaved, needs_silence, needs_tls,
 };
 use crate::refusal::Refusal;
 use crate::said::Said;
@@ -33,6 +33,7 @@ pub(super) async fn open(
 ) -> Result<Opened, Refusal> {
     await_greeting(&mut server, starttls.is_some()).await?;
     let mut known = hear_greeting(&mut server).await?;
+    server.set_deadline(None);
     if let Some(how) = starttls {
         server = secure(server, how).await?;
         // What was said before TLS may have been said by anybody (RFC 9051 section 6.2.1).
@@ -68,6 +69,9 @@ pub(super) async fn authenticate(
         TAG
     };
     let name = mechanism.name();
+    if !server.waiting().is_empty() && !server.waiting().starts_with(b"* ") {
+        needs_silence(server)?;
+    }
     let mut unsent = if opened.initial_response {
         let command = format!("{tag} AUTHENTICATE {name} ");
         send_secret(server, &[&command, message.reveal()]).await?;
@@ -84,6 +88,7 @@ pub(super) async fn authenticate(
         match reply(&response, tag) {
             Reply::Go(text) => {
                 if let Some(message) = unsent.take() {
+                    needs_silence(replies.server)?;
                     send_secret(replies.server, &[message.reveal()]).await?;
                 } else if challenge.is_none() {
                     challenge = Some(message.explain(text));
@@ -94,7 +99,16 @@ pub(super) async fn authenticate(
                 }
                 replies = Replies::new(replies.server);
             }
+            Reply::Untagged(_) if message.is_told_by(&response) => {}
             Reply::Untagged(_) => welcome.extend_from_slice(&response),
+            // Nobody was let in who has not said yet who it is, or was told no.
+            Reply::Ok(_) if unsent.is_some() || challenge.is_some() => {
+                return Err(replies.strange(&message.heard(&response)));
+            }
+            Reply::Ok(_) if message.is_told_by(&response) => {
+                welcome.extend_from_slice(format!("{tag} OK logged in\r\n").as_bytes());
+                return Ok(Welcome(welcome));
+            }
             Reply::Ok(_) => {
                 welcome.extend_from_slice(&response);
                 return Ok(Welcome(welcome));
@@ -249,6 +263,7 @@ async fn send_secret(server: &mut Wire, parts: &[&str]) -> Result<(), Refusal> {
 struct Replies<'a> {
     server: &'a mut Wire,
     left: usize,
+    room: usize,
     until: Instant,
 }
 
@@ -257,6 +272,7 @@ impl<'a> Replies<'a> {
         Self {
             server,
             left: MAX_REPLY_LINES,
+            room: MAX_REPLY,
             until: Instant::now() + SERVER_TIME,
         }
     }
@@ -272,6 +288,7 @@ impl<'a> Replies<'a> {
             let within = self.within();
             let line = self.server.line(MAX_REPLY_LINE, within).await;
             let line = self.kept(line)?;
+            self.spend(line.len() + 2)?;
             let literal = announced(&line);
             whole.extend_from_slice(&line);
             whole.extend_from_slice(b"\r\n");
@@ -282,10 +299,17 @@ impl<'a> Replies<'a> {
             if size > MAX_REPLY_LINE.saturating_sub(whole.len()) {
                 return Err(self.misbehaved("its reply holds too long a literal"));
             }
+            self.spend(size)?;
             let within = self.within();
             let octets = self.server.octets(size, within).await;
             whole.extend_from_slice(&self.kept(octets)?);
         }
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let left = self.room.checked_sub(bytes);
+        self.room = left.ok_or_else(|| self.misbehaved("its reply is longer than 32 KiB"))?;
+        Ok(())
     }
 
     fn within(&self) -> Duration {

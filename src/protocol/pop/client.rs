@@ -20,7 +20,7 @@ const NO_MECHANISM: &str = "-ERR log in with user name and password (USER and PA
 enum Outcome {
     /// It was answered.
     Answered,
-    /// It made no sense, which was answered.
+    /// It made no sense or came too early, which was answered.
     Nonsense,
     /// The conversation goes on elsewhere.
     Over(Heard),
@@ -59,7 +59,7 @@ async fn one(pop: &mut Pop, client: &mut Wire, local: &Local<'_>) -> Result<Outc
         Command::User(_) | Command::Pass(_) | Command::Auth(..) | Command::AuthList
             if local.starttls =>
         {
-            NO_TLS
+            return nonsense(client, NO_TLS).await;
         }
         Command::User(name) => match sasl::user(name) {
             Ok(name) => {
@@ -94,15 +94,20 @@ async fn one(pop: &mut Pop, client: &mut Wire, local: &Local<'_>) -> Result<Outc
             say(client, "+OK begin TLS now").await?;
             return Ok(Outcome::Over(Heard::StartTls));
         }
-        Command::Stls if client.is_secured() => "-ERR TLS is in force already",
-        Command::Stls => "-ERR STLS is not offered here",
+        Command::Stls if client.is_secured() => {
+            return nonsense(client, "-ERR TLS is in force already").await;
+        }
+        Command::Stls => return nonsense(client, "-ERR STLS is not offered here").await,
         Command::Noop => "+OK",
         Command::Quit => {
             say(client, "+OK emailproxy says goodbye").await?;
             return Ok(Outcome::Over(Heard::Left));
         }
-        Command::Apop => "-ERR APOP is not offered here; set the client to a normal password",
-        Command::AfterLogin => "-ERR log in first",
+        Command::Apop => {
+            let text = "-ERR APOP is not offered here; set the client to a normal password";
+            return nonsense(client, text).await;
+        }
+        Command::AfterLogin => return nonsense(client, "-ERR log in first").await,
         Command::Unknown => return nonsense(client, "-ERR this is no command; log in first").await,
     };
     say(client, answer).await?;
@@ -133,10 +138,7 @@ async fn authenticate(
                 sasl::login_password(&password).map(|password| Credentials { user, password })
             })
         }
-        _ => {
-            say(client, NO_MECHANISM).await?;
-            return Ok(Outcome::Answered);
-        }
+        _ => return nonsense(client, NO_MECHANISM).await,
     };
     conclude(client, "AUTH", read).await
 }

@@ -8,6 +8,9 @@ use crate::protocol::{Local, Offer};
 /// server before the login (RFC 6856).
 const NOT_PASSED_ON: [&str; 5] = ["STLS", "UTF8", "LANG", "SASL", "USER"];
 
+/// The longest line passed on, in bytes, as RFC 2449 section 4 has it for replies.
+const MAX_LINE: usize = 510;
+
 /// Returns what a client may be offered of a server's CAPA lines.
 pub(super) fn offered(lines: &[Vec<u8>]) -> Offer {
     Offer(
@@ -18,6 +21,7 @@ pub(super) fn offered(lines: &[Vec<u8>]) -> Offer {
                 let name = line.split(' ').next().unwrap_or_default();
                 let fit = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
                 !line.is_empty()
+                    && line.len() <= MAX_LINE
                     && !line.starts_with('.')
                     && line.bytes().all(fit)
                     && !NOT_PASSED_ON

@@ -11,8 +11,8 @@ use super::command::{Reply, is_for_now, reply};
 use super::offer::{mechanisms, offered};
 use crate::protocol::sasl::Mechanism;
 use crate::protocol::{
-    Identity, MAX_REPLY_LINE, MAX_REPLY_LINES, Opened, SERVER_TIME, StartTls, Welcome,
-    await_greeting, lost_server, misbehaved, needs_tls,
+    Identity, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, Opened, SERVER_TIME, StartTls, Welcome,
+    await_greeting, lost_server, misbehaved, needs_silence, needs_tls,
 };
 use crate::refusal::Refusal;
 use crate::said::Said;
@@ -28,6 +28,7 @@ pub(super) async fn open(
 ) -> Result<Opened, Refusal> {
     await_greeting(&mut server, starttls.is_some()).await?;
     let greeting = hear(&mut server, SERVER_TIME).await?;
+    server.set_deadline(None);
     match reply(&greeting) {
         Reply::Ok(_) => {}
         Reply::Err(text) => {
@@ -83,6 +84,9 @@ pub(super) async fn authenticate(
                 line = ask(server, mechanism.concession()).await?;
             }
             Reply::Ok(_) if asked && challenge.is_none() => {
+                if message.is_told_by(&line) {
+                    line = b"+OK logged in".to_vec();
+                }
                 line.extend_from_slice(b"\r\n");
                 return Ok(Welcome(line));
             }
@@ -158,11 +162,14 @@ async fn ask_capabilities(server: &mut Wire) -> Result<Vec<Vec<u8>>, Refusal> {
         }
     }
     let mut lines = Vec::new();
+    let mut room = MAX_REPLY;
     for _ in 0..MAX_REPLY_LINES {
         let line = hear(server, until.saturating_duration_since(Instant::now())).await?;
         if line == b"." {
             return Ok(lines);
         }
+        let left = room.checked_sub(line.len() + 2);
+        room = left.ok_or_else(|| misbehaved(server, "its reply is longer than 32 KiB"))?;
         lines.push(line);
     }
     Err(misbehaved(server, "its reply has more than 128 lines"))
@@ -170,6 +177,7 @@ async fn ask_capabilities(server: &mut Wire) -> Result<Vec<Vec<u8>>, Refusal> {
 
 /// Says one line, which may hold a token, and hears one.
 async fn ask(server: &mut Wire, text: &str) -> Result<Vec<u8>, Refusal> {
+    needs_silence(server)?;
     let mut line = Zeroizing::new(String::with_capacity(text.len() + 2));
     line.push_str(text);
     line.push_str("\r\n");

@@ -42,6 +42,17 @@ const TOLERANT: GeneralPurpose = GeneralPurpose::new(
 #[error("{0}")]
 pub struct Nonsense(pub &'static str);
 
+impl Nonsense {
+    const NOT_BASE64: Self = Self("this is not base64");
+    const NOT_TWO_NULS: Self =
+        Self("a PLAIN message has two NUL bytes: before and behind the user name");
+
+    /// Returns whether a message could not even be decoded.
+    pub fn is_undecodable(self) -> bool {
+        [Self::NOT_BASE64, Self::NOT_TWO_NULS].contains(&self)
+    }
+}
+
 /// What a client logs in with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
@@ -60,9 +71,7 @@ pub fn plain(line: &[u8]) -> Result<Credentials, Nonsense> {
     let (Some(acts_for), Some(name), Some(word), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(Nonsense(
-            "a PLAIN message has two NUL bytes: before and behind the user name",
-        ));
+        return Err(Nonsense::NOT_TWO_NULS);
     };
     if !acts_for.is_empty() && acts_for != name {
         return Err(Nonsense(
@@ -121,7 +130,7 @@ pub fn unbase64(line: &[u8]) -> Result<Zeroizing<Vec<u8>>, Nonsense> {
         text => TOLERANT
             .decode(text)
             .map(Zeroizing::new)
-            .map_err(|_| Nonsense("this is not base64")),
+            .map_err(|_| Nonsense::NOT_BASE64),
     }
 }
 

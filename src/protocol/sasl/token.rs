@@ -138,6 +138,13 @@ impl Message<'_> {
         Said::new(out)
     }
 
+    /// Returns whether a server's words repeat our secrets.
+    pub fn is_told_by(&self, text: &[u8]) -> bool {
+        text.split(|&byte| !(byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)))
+            .filter(|run| run.len() >= TELLING)
+            .any(|run| self.is_ours(String::from_utf8_lossy(run).trim_end_matches('.')))
+    }
+
     /// Returns whether a word gives our secrets away, as it is or wrapped in base64 once more.
     fn is_ours(&self, word: &str) -> bool {
         let secrets = [self.base64.as_str(), self.token.reveal()];

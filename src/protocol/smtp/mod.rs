@@ -33,6 +33,9 @@ const MAX_DISCARD: u64 = 64 * 1024;
 /// How much of it is read at once, in bytes.
 const DISCARD: u64 = 4096;
 
+/// What a line begins with that may be long.
+const AUTH: &[u8] = b"AUTH ";
+
 const NO_LOGIN: &str = "530 5.7.0 Authentication required; switch on SMTP authentication (user name and password) in the mail client";
 const NO_TLS: &str = "530 5.7.0 Must issue a STARTTLS command first";
 const NO_MECHANISM: &str = "504 5.5.4 Unrecognized authentication type; set the mail client to user name and normal password (AUTH PLAIN or LOGIN)";
@@ -71,13 +74,11 @@ impl Dialogue for Smtp {
 
     async fn hear(&mut self, client: &mut Wire, local: &Local<'_>) -> Result<Heard, Lost> {
         for _ in 0..MAX_COMMANDS {
-            let Some(line) = line(client, MAX_AUTH_LINE).await? else {
+            let limit = limit(client).await?;
+            let Some(line) = line(client, limit).await? else {
                 return too_long(client).await;
             };
             let command = command::parse(&line);
-            if line.len() > MAX_LINE && !matches!(command, Ok(Command::Auth { .. })) {
-                return too_long(client).await;
-            }
             let answer: Cow<'static, str> = match command {
                 Ok(Command::Ehlo(words)) => {
                     self.name = command::name(words);
@@ -93,14 +94,8 @@ impl Dialogue for Smtp {
                     match auth::exchange(client, mechanism, initial).await? {
                         Told::Login(login) => return Ok(Heard::Login(login)),
                         Told::TooLong => return too_long(client).await,
-                        Told::No(answer) => {
-                            self.nonsense += 1;
-                            answer.into()
-                        }
-                        Told::NoMechanism => {
-                            self.nonsense += 1;
-                            self.no_mechanism()
-                        }
+                        Told::No(answer) => answer.into(),
+                        Told::NoMechanism => self.no_mechanism(),
                     }
                 }
                 Ok(Command::StartTls) if local.starttls => {
@@ -125,17 +120,14 @@ impl Dialogue for Smtp {
                 Ok(Command::Help) => {
                     "214 2.0.0 This is emailproxy: log in with AUTH PLAIN or AUTH LOGIN, then the mail server answers".into()
                 }
-                Ok(Command::Vrfy) => "252 2.0.0 Cannot verify anybody before login".into(),
-                Ok(Command::Expn) => "502 5.5.1 EXPN is not available before login".into(),
+                Ok(Command::Vrfy | Command::Expn) => NO_LOGIN.into(),
                 Ok(Command::Quit) => {
                     say(client, "221 2.0.0 Goodbye").await?;
                     return Ok(Heard::Left);
                 }
-                Err(nonsense) => {
-                    self.nonsense += 1;
-                    worded(nonsense).into()
-                }
+                Err(nonsense) => worded(nonsense).into(),
             };
+            self.nonsense += usize::from(answer.starts_with('5'));
             if self.nonsense >= MAX_NONSENSE {
                 say(client, "421 4.7.0 Too many errors; this port speaks SMTP").await?;
                 return Ok(Heard::ShownOut(
@@ -234,6 +226,22 @@ impl Smtp {
             self.told = what;
             tracing::warn!("{what}");
         }
+    }
+}
+
+/// Returns how long the line may be that begins now: only a login may be long.
+async fn limit(client: &mut Wire) -> Result<usize, Lost> {
+    let mut seen = 0;
+    loop {
+        let begun = client.listen_beyond(seen, CLIENT_TIME).await?;
+        if let Some(verb) = begun.get(..AUTH.len()) {
+            let is_login = verb.eq_ignore_ascii_case(AUTH);
+            return Ok(if is_login { MAX_AUTH_LINE } else { MAX_LINE });
+        }
+        if begun.contains(&b'\n') {
+            return Ok(MAX_LINE);
+        }
+        seen = begun.len();
     }
 }
 

@@ -4,7 +4,7 @@
 
 use tokio::time::timeout;
 
-use crate::protocol::{MAX_REPLY_LINE, MAX_REPLY_LINES, SERVER_TIME, lost_server};
+use crate::protocol::{MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, SERVER_TIME, lost_server};
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::wire::{Lost, Wire};
@@ -80,12 +80,15 @@ impl Reply {
 
 async fn read(server: &mut Wire) -> Result<Reply, Refusal> {
     let mut lines = Vec::new();
+    let mut room = MAX_REPLY;
     let mut code = None;
     while lines.len() < MAX_REPLY_LINES {
         let line = server
             .line(MAX_REPLY_LINE, SERVER_TIME)
             .await
             .map_err(|lost| lost_server(server.peer(), &lost))?;
+        let left = room.checked_sub(line.len() + 2);
+        room = left.ok_or_else(|| misbehaved(server, "its reply is longer than 32 KiB"))?;
         let (this, more, text) = parse(&line).map_err(|why| misbehaved(server, why))?;
         if code.is_some_and(|code| code != this) {
             return Err(misbehaved(server, "the lines of one reply differ in code"));

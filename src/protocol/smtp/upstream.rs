@@ -10,10 +10,12 @@ use zeroize::Zeroizing;
 use super::offer;
 use super::reply::{self, Reply, misbehaved};
 use crate::protocol::sasl::Mechanism;
-use crate::protocol::{Identity, Opened, SERVER_TIME, StartTls, Welcome, lost_server, needs_tls};
+use crate::protocol::{
+    Identity, Opened, StartTls, Welcome, await_greeting, lost_server, needs_silence, needs_tls,
+};
 use crate::refusal::Refusal;
 use crate::said::Said;
-use crate::wire::{Lost, Wire};
+use crate::wire::Wire;
 
 /// The name said to the server where the client's own is missing or unfit (RFC 5321 section 4.1.4).
 pub(super) const NO_NAME: &str = "[127.0.0.1]";
@@ -80,6 +82,9 @@ pub(super) async fn authenticate(
         verdict = ask(server, mechanism.concession()).await?;
     }
     if verdict.code == 235 && challenge.is_none() {
+        if verdict.lines.iter().any(|line| message.is_told_by(line)) {
+            return Ok(Welcome(b"235 2.7.0 logged in\r\n".to_vec()));
+        }
         return Ok(Welcome(verdict.verbatim()));
     }
     let mut said = message.heard(verdict.words().as_str());
@@ -117,20 +122,9 @@ pub(super) async fn leave(mut server: Wire) {
 }
 
 async fn greeting(server: &mut Wire, starttls: bool) -> Result<(), Refusal> {
-    let unavailable = |server: &Wire, why: &str| Refusal::ServerUnavailable {
-        server: server.peer().to_owned(),
-        why: why.into(),
-    };
-    if let Err(lost) = server.listen(SERVER_TIME).await {
-        return Err(match lost {
-            Lost::TimedOut if starttls => unavailable(
-                server,
-                "no greeting came; if the port begins with TLS, set `server_starttls = False`",
-            ),
-            lost => lost_server(server.peer(), &lost),
-        });
-    }
+    await_greeting(server, starttls).await?;
     let greeting = reply::hear(server).await?;
+    server.set_deadline(None);
     if greeting.code == 220 {
         return Ok(());
     }
@@ -152,6 +146,7 @@ async fn hello(server: &mut Wire, name: &mut &str) -> Result<Reply, Refusal> {
 
 /// Says one line, which may hold a token, and hears the reply.
 async fn ask(server: &mut Wire, line: &str) -> Result<Reply, Refusal> {
+    needs_silence(server)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(line.len() + 2));
     bytes.extend_from_slice(line.as_bytes());
     bytes.extend_from_slice(b"\r\n");

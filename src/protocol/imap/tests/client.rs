@@ -172,7 +172,7 @@ async fn what_cannot_be_meant_is_refused_and_the_client_may_try_again() {
          C: *
          S: b BAD AUTHENTICATE cancelled
          C: c AUTHENTICATE PLAIN =
-         S: c NO [AUTHENTICATIONFAILED] emailproxy: Login failed - a PLAIN message has two NUL bytes: before and behind the user name
+         S: c BAD a PLAIN message has two NUL bytes: before and behind the user name
          C: d AUTHENTICATE PLAIN AABwdw==
          S: d NO [AUTHENTICATIONFAILED] emailproxy: Login failed - the user name is empty
          C: e AUTHENTICATE XOAUTH2 dXNlcj0=
@@ -330,7 +330,7 @@ async fn limits_hold() {
     assert!(matches!(heard, Ok(Heard::ShownOut(_))), "{heard:?}");
     assert_eq!(
         text,
-        "* BYE a literal larger than 1,024 bytes before login\r\n"
+        "a BAD a literal before login has at most 1,024 bytes\r\n* BYE a literal larger than 1,024 bytes before login\r\n"
     );
     let endless = "{1000+}\r\n".to_owned() + &("z".repeat(1000) + " {1000+}\r\n").repeat(9);
     let (heard, _) = sent(format!("a ID {endless}").as_bytes()).await;

@@ -262,16 +262,29 @@ async fn stls_comes_before_anything_else() {
     server.await.unwrap();
     for (bytes, words) in [
         (
-            &b"+OK hi\r\n-ERR Command is not valid in this state.\r\n"[..],
+            &b"-ERR Command is not valid in this state.\r\n"[..],
             "refused STLS",
         ),
-        (b"+OK hi\r\n+OK go\r\n+OK injected\r\n", "plain text behind"),
+        (b"+OK go\r\n+OK injected\r\n", "plain text behind"),
     ] {
         let (mut remote, wire) = Remote::pair(1024);
-        remote.say(bytes).await;
+        let server = tokio::spawn(async move {
+            remote.play("S: +OK hi\nC: STLS", "S: ", "C: ").await;
+            remote.say(bytes).await;
+            remote
+        });
         let refusal = Pop::new().open(wire, Some(how)).await.unwrap_err();
         assert!(refusal.to_string().contains(words), "{refusal}");
+        drop(server.await.unwrap());
     }
+    let (mut remote, wire) = Remote::pair(1024);
+    remote.say(b"+OK hi\r\n+OK go\r\n").await;
+    let refusal = Pop::new().open(wire, Some(how)).await.unwrap_err();
+    assert!(
+        refusal.to_string().contains("before it is asked"),
+        "{refusal}"
+    );
+    assert_eq!(remote.rest().await, "");
 }
 
 #[tokio::test(start_paused = true)]

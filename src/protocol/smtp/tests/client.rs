@@ -112,8 +112,8 @@ async fn before_login_everything_is_answered_here() {
         S: 250 2.0.0 OK
         S: 250 2.0.0 OK
         S: 214 2.0.0 This is emailproxy: log in with AUTH PLAIN or AUTH LOGIN, then the mail server answers
-        S: 252 2.0.0 Cannot verify anybody before login
-        S: 502 5.5.1 EXPN is not available before login
+        S: 530 5.7.0 Authentication required; switch on SMTP authentication (user name and password) in the mail client
+        S: 530 5.7.0 Authentication required; switch on SMTP authentication (user name and password) in the mail client
         S: 502 5.5.1 STARTTLS is not offered on this port
         S: 500 5.5.2 Command not recognized; this port speaks SMTP
         S: 530 5.7.0 Authentication required; switch on SMTP authentication (user name and password) in the mail client
