@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -24,6 +27,7 @@ pub struct Authority {
     /// The server's private key, PEM.
     pub key: String,
     root_der: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
     server: Arc<ServerConfig>,
 }
 
@@ -44,7 +48,6 @@ impl Authority {
         let root = params.self_signed(&key).unwrap();
         let issuer = Issuer::new(params, key);
 
-        let leaf_key = KeyPair::generate().unwrap();
         let names = [
             "localhost",
             "127.0.0.1",
@@ -53,35 +56,23 @@ impl Authority {
             "outlook.office365.com",
             "smtp.office365.com",
         ];
-        let names = names.map(String::from).to_vec();
-        let mut leaf = CertificateParams::new(names).unwrap();
-        leaf.distinguished_name
-            .push(DnType::CommonName, "pretend provider");
-        leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
         // Some verifiers refuse server certificates that live longer than 825 days.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        leaf.not_before = epoch + now.saturating_sub(DAY);
-        leaf.not_after = epoch + now + DAY * 90;
-        let certificate = leaf.signed_by(&leaf_key, &issuer).unwrap();
-
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let server = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der())),
-            )
-            .unwrap();
+        let (certificate, leaf_key) = sign(&issuer, &names, [-1, 90]);
+        let server = server(&certificate, &leaf_key);
         Self {
             root: root.pem(),
             certificate: certificate.pem(),
             key: leaf_key.serialize_pem(),
             root_der: root.der().clone(),
-            server: Arc::new(server),
+            issuer,
+            server,
         }
+    }
+
+    /// Returns the side of a server with other names, whose certificate is good between these days from now.
+    pub fn server_for(&self, names: &[&str], days: [i64; 2]) -> Arc<ServerConfig> {
+        let (certificate, key) = sign(&self.issuer, names, days);
+        server(&certificate, &key)
     }
 
     /// Returns a server's side of TLS.
@@ -101,4 +92,40 @@ impl Authority {
             .with_no_client_auth();
         Arc::new(config)
     }
+}
+
+fn sign(
+    issuer: &Issuer<'static, KeyPair>,
+    names: &[&str],
+    days: [i64; 2],
+) -> (Certificate, KeyPair) {
+    let key = KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut leaf = CertificateParams::new(names).unwrap();
+    leaf.distinguished_name
+        .push(DnType::CommonName, "pretend provider");
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let [from, until] = days.map(|days| {
+        let away = DAY * u32::try_from(days.unsigned_abs()).unwrap();
+        let now = rcgen::date_time_ymd(1970, 1, 1) + now;
+        if days < 0 { now - away } else { now + away }
+    });
+    (leaf.not_before, leaf.not_after) = (from, until);
+    let certificate = leaf.signed_by(&key, issuer).unwrap();
+    (certificate, key)
+}
+
+fn server(certificate: &Certificate, key: &KeyPair) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )
+        .unwrap();
+    Arc::new(config)
 }
