@@ -57,6 +57,10 @@ async fn each_step_of<D: Dialogue>(steps: &[&str], line: &'static str) {
     for end in 0..=steps.len() {
         let script = steps.get(..end).unwrap().join("\n");
         for drops in ["", "x", line] {
+            if end == 0 && drops.starts_with("* OK") {
+                // That is a greeting.
+                continue;
+            }
             let (refusal, took) = outlasted::<D>(&script, drops).await;
             let words = format!("{} {drops:?} behind {script}: {refusal}", D::NAME);
             assert!(refusal.is_temporary(), "{words}");

@@ -12,6 +12,8 @@ use crate::secret::{AccessToken, Password};
 use crate::wire::tls::Trust;
 use crate::wire::{Lost, Wire};
 
+#[cfg(test)]
+mod deadlines;
 pub mod guard;
 pub mod imap;
 pub mod pop;

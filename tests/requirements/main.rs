@@ -18,6 +18,8 @@ mod support;
 
 mod before_login;
 mod browser;
+#[cfg(target_os = "linux")]
+mod budget;
 mod devices;
 mod endpoint;
 mod names;

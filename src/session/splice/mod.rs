@@ -295,7 +295,7 @@ impl Direction {
                 if !passes {
                     continue;
                 }
-                self.kept.extend_from_slice(ears.released());
+                self.keep(ears.released(), here.len() + rest.len());
                 while !here.is_empty() && self.kept.is_empty() {
                     match Pin::new(&mut *to).poll_write(cx, here) {
                         Poll::Pending => break,
@@ -307,11 +307,19 @@ impl Direction {
                         }
                     }
                 }
-                self.kept.reserve_exact(here.len());
-                self.kept.extend_from_slice(here);
+                self.keep(here, rest.len());
             }
             Poll::Ready(Ok(count))
         })
+    }
+
+    /// Keeps bytes for later. As many as `more` may follow of the same reading; room for them is made at once and for no
+    /// others.
+    fn keep(&mut self, bytes: &[u8], more: usize) {
+        if self.kept.capacity() == 0 && !bytes.is_empty() {
+            self.kept.reserve_exact(bytes.len() + more);
+        }
+        self.kept.extend_from_slice(bytes);
     }
 
     fn wrote(&mut self, count: usize) -> io::Result<()> {

@@ -265,3 +265,22 @@ async fn a_client_that_talks_on_to_a_server_that_is_gone_is_left_after_a_while()
     assert_eq!(begun.elapsed().as_secs(), 5);
     talking.await.unwrap();
 }
+
+#[tokio::test]
+async fn r10_no_more_is_kept_than_was_read_at_once() {
+    let (mut far, near) = duplex(4 * SCRATCH);
+    let (_deaf, full) = duplex(16);
+    let (mut from, mut to): (Box<dyn Io>, Box<dyn Io>) = (Box::new(near), Box::new(full));
+    far.write_all(&b"x NOOP\r\ny LOGIN u p\r\n".repeat(9_000))
+        .await
+        .unwrap();
+    let mut guard = Guard::new(Speech::Imap);
+    let mut up = Direction::beginning_with(Vec::new());
+    for _ in 0..3 {
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let moved = up.advance(&mut from, &mut to, &mut Ears::Client(&mut guard), true, cx);
+        assert!(moved.unwrap().is_pending());
+        assert!(!up.kept.is_empty());
+        assert!(up.kept.capacity() <= SCRATCH, "{}", up.kept.capacity());
+    }
+}
