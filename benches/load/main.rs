@@ -52,6 +52,8 @@ enum What {
     Figures(figures::Options),
     /// Measures what an idle session holds.
     Memory(figures::memory::Options),
+    /// Measures how a login's cost grows with open sessions and accounts, and how often it waits for the provider.
+    Growth(figures::growth::Options),
     /// Measures how long a start takes.
     Start(figures::start::Options),
 }
@@ -71,6 +73,7 @@ fn main() -> anyhow::Result<()> {
             Some(What::Idle(options)) => idle::report(options).await,
             Some(What::Figures(options)) => figures::report(options).await,
             Some(What::Memory(options)) => figures::memory::report(options).await,
+            Some(What::Growth(options)) => figures::growth::report(options).await,
             Some(What::Start(options)) => figures::start::report(options).await,
             // `cargo bench` without words of its own.
             None => idle::report(idle::Options::default()).await,

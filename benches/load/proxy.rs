@@ -1,5 +1,6 @@
 //! The proxy under test: a configuration for the fake provider, and the program started with it.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,6 +32,11 @@ pub(crate) struct Proxy {
     pub(crate) started: Duration,
 }
 
+/// Returns the program under test: what `EMAILPROXY` names, or what was built beside this.
+fn program() -> OsString {
+    std::env::var_os("EMAILPROXY").unwrap_or_else(|| env!("CARGO_BIN_EXE_emailproxy").into())
+}
+
 /// Names an account.
 pub(crate) fn account(number: usize) -> String {
     format!("user{number}@example.com")
@@ -51,7 +57,7 @@ impl Proxy {
         let log = home.join("log.txt");
         let begun = Instant::now();
         let mut process = Process::start(
-            Command::new(env!("CARGO_BIN_EXE_emailproxy"))
+            Command::new(program())
                 .current_dir(home)
                 .args(["run", "--config-file", "emailproxy.ini"])
                 .env("RUNTIME_DIRECTORY", home.join("run"))

@@ -58,6 +58,14 @@ pub(crate) async fn report(options: Options) -> anyhow::Result<()> {
 async fn idle(way: &Way, count: usize) -> anyhow::Result<f64> {
     short::warm_up(way).await?;
     let before = way.meter.resident()?;
+    let idle = gather(way, count).await?;
+    let after = way.meter.resident()?;
+    drop(idle);
+    Ok(after.saturating_sub(before) as f64 / count as f64)
+}
+
+/// Opens so many idle sessions.
+pub(super) async fn gather(way: &Way, count: usize) -> anyhow::Result<Vec<Wire>> {
     let mut idle = Vec::with_capacity(count);
     while idle.len() < count {
         let mut coming = JoinSet::new();
@@ -68,8 +76,7 @@ async fn idle(way: &Way, count: usize) -> anyhow::Result<f64> {
             idle.push(came??);
         }
     }
-    let after = way.meter.resident()?;
-    Ok(after.saturating_sub(before) as f64 / count as f64)
+    Ok(idle)
 }
 
 async fn come(door: Door) -> io::Result<Wire> {

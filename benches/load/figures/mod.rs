@@ -11,6 +11,7 @@ use crate::proxy::Proxy;
 use crate::stage::Stage;
 
 mod bulk;
+pub(crate) mod growth;
 pub(crate) mod memory;
 mod short;
 pub(crate) mod start;
@@ -221,10 +222,8 @@ async fn table(ways: &[Way], options: &Options) -> anyhow::Result<String> {
             }
         }
         write!(text, "\n| {} |", figure.name)?;
-        for mut taken in taken {
-            taken.sort_by(f64::total_cmp);
-            let middle = taken.get(taken.len() / 2).copied().unwrap_or(f64::NAN);
-            write!(text, " {middle:.*} |", figure.digits)?;
+        for taken in taken {
+            write!(text, " {:.*} |", figure.digits, middle(taken))?;
         }
         eprintln!("{}", text.lines().last().unwrap_or_default());
     }
@@ -234,4 +233,10 @@ async fn table(ways: &[Way], options: &Options) -> anyhow::Result<String> {
 /// Returns how much of `amount` such an effort means.
 fn part(amount: usize, effort: f64) -> usize {
     ((amount as f64 * effort) as usize).max(1)
+}
+
+/// Returns the middle one.
+fn middle(mut taken: Vec<f64>) -> f64 {
+    taken.sort_by(f64::total_cmp);
+    taken.get(taken.len() / 2).copied().unwrap_or(f64::NAN)
 }

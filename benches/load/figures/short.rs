@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Way, part};
+use super::{Way, middle, part};
 use crate::client::{ask, command, log_out};
 use crate::proxy::account;
 use crate::wire::Wire;
 
 /// The size of a mail, in bytes.
 const MAIL: usize = 4 * 1024;
+
+/// How many logins show what one costs.
+const LOGINS: usize = 2_000;
 
 /// Logs in once by each protocol.
 pub(super) async fn warm_up(way: &Way) -> anyhow::Result<()> {
@@ -33,13 +36,30 @@ pub(super) async fn login_rate(way: &Way, effort: f64) -> anyhow::Result<f64> {
     Ok(count as f64 / time.as_secs_f64())
 }
 
+/// Processor time and middle time of a login, both in ms; the middle of so many rounds.
+pub(super) async fn login_cost(way: &Way, rounds: usize) -> anyhow::Result<(f64, f64)> {
+    let (mut cpus, mut times) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let cpu = way.meter.cpu()?;
+        for _ in 0..LOGINS {
+            let begun = Instant::now();
+            let wire = way.imap.imap(&account(0)).await?;
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+            log_out(wire).await?;
+        }
+        let cpu = way.meter.cpu_since(cpu)?;
+        cpus.push(cpu.as_secs_f64() * 1e3 / LOGINS as f64);
+    }
+    Ok((middle(cpus), middle(times)))
+}
+
 /// Logs in and out again and again; returns processor time, count and time.
 async fn log_in(
     way: &Way,
     effort: f64,
     at_once: usize,
 ) -> anyhow::Result<(Duration, usize, Duration)> {
-    let each = part(2_000, effort).div_ceil(at_once);
+    let each = part(LOGINS, effort).div_ceil(at_once);
     let (cpu, begun) = (way.meter.cpu()?, Instant::now());
     let mut programs = JoinSet::new();
     for _ in 0..at_once {
@@ -114,12 +134,10 @@ pub(super) async fn noop_time(way: &Way, effort: f64) -> anyhow::Result<f64> {
     for _ in 0..part(20_000, effort) {
         let begun = Instant::now();
         command(&mut wire, "NOOP").await?;
-        times.push(begun.elapsed());
+        times.push(begun.elapsed().as_secs_f64() * 1e6);
     }
     log_out(wire).await?;
-    times.sort_unstable();
-    let middle = times.get(times.len() / 2).copied().unwrap_or_default();
-    Ok(middle.as_secs_f64() * 1e6)
+    Ok(middle(times))
 }
 
 /// Processor time of a round trip, in microseconds.
