@@ -1,8 +1,9 @@
 //! The proxy under test: a configuration for the fake provider, and the program started with it.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -50,10 +51,9 @@ impl Proxy {
         accounts: usize,
         connections: usize,
     ) -> anyhow::Result<Self> {
-        std::fs::write(
-            home.join("emailproxy.ini"),
-            configuration(home, provider, accounts, connections),
-        )?;
+        let file = home.join("emailproxy.ini");
+        std::fs::write(&file, configuration(home, provider, accounts, connections))?;
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600))?;
         let log = home.join("log.txt");
         let begun = Instant::now();
         let mut process = Process::start(

@@ -288,9 +288,11 @@ async fn call_on<D: Dialogue>(
 ) -> Result<(Wire, Welcome), Refusal> {
     let at = Config::upstream(&desk.service, &admitted.settings);
     visit.enter(Step::Dial);
+    let turn = desk.upstreams.turn::<D>(at).await?;
     let server = desk.upstreams.dial(at).await?;
     visit.enter(Step::ServerGreeting);
     let mut opened = desk.upstreams.open(dialogue, server, at).await?;
+    drop(turn);
     visit.enter(Step::Authenticate);
     let identity = Identity {
         user: &admitted.identity(desk.service.protocol, &at.host),

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use crate::config::Upstream;
@@ -23,6 +24,13 @@ const FRESH: Duration = Duration::from_secs(60 * 60);
 /// How long a server that could not be reached is not asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// How many connections to one server may be in the making at once. Where thousands of clients come in one moment, all of
+/// them at once would each take longer than a server has for an answer.
+const AT_ONCE: usize = 256;
+
+/// How long a login may wait for its turn to connect.
+const TURN_TIME: Duration = Duration::from_secs(60);
+
 /// How upstream servers are reached and what they offer. Shared by all sessions.
 #[derive(Debug)]
 pub struct Upstreams {
@@ -31,11 +39,22 @@ pub struct Upstreams {
     known: Mutex<HashMap<(&'static str, Upstream), Arc<Entry>>>,
 }
 
-/// What is known of one server; whoever asks it holds `asking`.
-#[derive(Debug, Default)]
+/// What is known of one server; whoever asks it holds `asking`, whoever connects to it one of `turns`.
+#[derive(Debug)]
 struct Entry {
     asking: tokio::sync::Mutex<()>,
+    turns: Arc<Semaphore>,
     known: Mutex<Known>,
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self {
+            asking: tokio::sync::Mutex::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            known: Mutex::default(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +78,22 @@ impl Upstreams {
     pub fn remember(&self, other: &Self) {
         let known = locked(&other.known).clone();
         *locked(&self.known) = known;
+    }
+
+    /// Waits for a turn to connect to a server, which is over when the permit is dropped.
+    pub(super) async fn turn<D: Dialogue>(
+        &self,
+        at: &Upstream,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
+        let turns = Arc::clone(&self.entry(D::NAME, at).turns);
+        match timeout(TURN_TIME, turns.acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) => Err(Refusal::ShuttingDown),
+            Err(_) => Err(unavailable(
+                at,
+                "too many logins wait for this server, which answers slowly or not at all",
+            )),
+        }
     }
 
     /// Connects to a server, with TLS where that comes first, within 10 s in all; nothing is said yet.
@@ -193,5 +228,81 @@ fn unavailable(at: &Upstream, why: &str) -> Refusal {
     Refusal::ServerUnavailable {
         server: at.to_string(),
         why: why.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt as _;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+    use tokio::task::{JoinSet, yield_now};
+
+    use super::*;
+    use crate::protocol::imap::Imap;
+    use crate::wire::tls::choose_crypto;
+
+    #[tokio::test]
+    async fn a_crowd_connects_in_turns() {
+        choose_crypto();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = Upstream {
+            host: "127.0.0.1".into(),
+            port: socket.local_addr().unwrap().port(),
+            starttls: true,
+        };
+        let upstreams = Arc::new(Upstreams::new(Trust::new(None).unwrap(), None));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let mut crowd = JoinSet::new();
+        for _ in 0..AT_ONCE + 10 {
+            let (upstreams, at, begun) = (Arc::clone(&upstreams), at.clone(), Arc::clone(&begun));
+            crowd.spawn(async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                let _turn = upstreams.turn::<Imap>(&at).await.unwrap();
+                let wire = upstreams.dial(&at).await.unwrap();
+                wire.into_parts().0.read_u8().await.ok();
+            });
+        }
+        let mut heard = Vec::new();
+        while heard.len() < AT_ONCE {
+            heard.push(socket.accept().await.unwrap().0);
+        }
+        while begun.load(Ordering::Relaxed) < AT_ONCE + 10 {
+            yield_now().await;
+        }
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert!(socket.accept().now_or_never().is_none());
+        // Whoever is done makes room for one more.
+        for _ in 0..10 {
+            drop(heard.pop());
+            socket.accept().await.unwrap();
+        }
+        heard.clear();
+        while let Some(done) = crowd.join_next().await {
+            done.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_gets_no_turn_is_told_so() {
+        choose_crypto();
+        let at = Upstream {
+            host: "mail.example.org".into(),
+            port: 993,
+            starttls: false,
+        };
+        let upstreams = Upstreams::new(Trust::new(None).unwrap(), None);
+        let mut turns = Vec::new();
+        for _ in 0..AT_ONCE {
+            turns.push(upstreams.turn::<Imap>(&at).await.unwrap());
+        }
+        let refusal = upstreams.turn::<Imap>(&at).await.unwrap_err();
+        assert!(refusal.is_temporary(), "{refusal}");
+        turns.pop();
+        drop(upstreams.turn::<Imap>(&at).await.unwrap());
     }
 }
