@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const OTHERS: u64 = 64;
 
 /// The part of all descriptors that is kept for them: with many logins at once there are many of these.
-const SHARE: u64 = 20;
+const SHARE: u64 = 40;
 
 /// How many connections may be served where the system does not limit descriptors.
 const PLENTY: usize = 1_000_000;
