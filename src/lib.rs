@@ -22,6 +22,8 @@
 //!
 //! Imports go one way; `docs/ARCHITECTURE.md` has the table and `tests/floor_plan.rs` holds it.
 
+#![warn(clippy::expect_used)]
+
 pub mod accounts;
 pub mod commands;
 pub mod config;

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_print_as_stars_in_every_format() {
+    fn r21_secrets_print_as_stars_in_every_format() {
         let secret = Secret::<String>::from("hunter2");
         assert_eq!(
             format!("{secret} {secret:?} {:#?}", Some(&secret)),

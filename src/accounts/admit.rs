@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::access::Access;
 use super::lock::{Look, Pass, Verdict};
@@ -41,15 +41,16 @@ impl Accounts {
         password: &Password,
         caller: &Caller,
     ) -> Result<Pass, Refusal> {
+        let begun = Instant::now();
         let mark = self.prover.mark(&account.name, password);
         for _ in 0..8 {
             if let Some(refusal) = self.keep_stranger_out(account, password, caller).await {
                 return Err(refusal);
             }
-            let look = account.state().look(mark, caller)?;
+            let look = account.state().look(mark, caller);
             let check = match look {
                 Look::Right(pass) => return Ok(pass),
-                Look::Wrong => return self.wrong(account, password, mark, caller).await,
+                Look::Wrong => return self.wrong(account, password, mark, caller, begun).await,
                 Look::Second => {
                     tracing::info!(
                         "another login to account {} waits with another password; that one counts until it ends",
@@ -73,14 +74,14 @@ impl Accounts {
             match verdict {
                 // What it is good for is seen at the next look; the pass is held until then.
                 Verdict::Pass(pass) => {
-                    let look = account.state().look(mark, caller)?;
+                    let look = account.state().look(mark, caller);
                     drop(pass);
                     if let Look::Right(pass) = look {
                         self.throttle.passed(&account.name);
                         return Ok(pass);
                     }
                 }
-                Verdict::Wrong => return self.wrong(account, password, mark, caller).await,
+                Verdict::Wrong => return self.wrong(account, password, mark, caller, begun).await,
                 Verdict::Refused(refusal) => return Err(refusal),
                 Verdict::Again => {}
             }
@@ -97,11 +98,14 @@ impl Accounts {
         password: &Password,
         mark: Mark,
         caller: &Caller,
+        begun: Instant,
     ) -> Result<Pass, Refusal> {
         let challenged = self.challenge(account, password, mark, caller).await?;
         match challenged {
             Some(pass) => Ok(pass),
-            None => Err(self.refuse(&account.name, "wrong password").await),
+            None => Err(self
+                .refuse_since(&account.name, "wrong password", begun)
+                .await),
         }
     }
 
@@ -109,14 +113,45 @@ impl Accounts {
     ///
     /// The client is told the same whatever was wrong with it; `what` is for the log.
     pub(super) async fn refuse(&self, name: &str, what: &str) -> Refusal {
+        self.refuse_since(name, what, Instant::now()).await
+    }
+
+    /// Does the same for a password that came at `begun` and may have waited already.
+    async fn refuse_since(&self, name: &str, what: &str, begun: Instant) -> Refusal {
         let wait = self.throttle.failed(name);
         tracing::info!(
             "{what} for account {}; its tokens are left as they are (answering after {} s)",
-            Said::new(name),
+            self.shown(name),
             wait.as_secs()
         );
-        tokio::time::sleep(wait).await;
+        sleep_until(begun + wait).await;
         Refusal::NotAdmitted(NotAdmitted::WrongPassword)
+    }
+
+    /// Refuses a login that no password lets in, as if that were wrong: neither the text nor the clock tells a stranger
+    /// which accounts there are.
+    pub(super) async fn turn_down(
+        &self,
+        name: &str,
+        password: &Password,
+        caller: &Caller,
+        what: &str,
+    ) -> Refusal {
+        let begun = Instant::now();
+        let mark = self.prover.mark(name, password);
+        // A wrong password is checked once.
+        if !self.throttle.knows(name, mark) {
+            let turn = match self.throttle.turn(name, caller.address).await {
+                Ok(turn) => turn,
+                Err(busy) => return busy,
+            };
+            if let Err(refusal) = self.prover.pretend(password).await {
+                return refusal;
+            }
+            self.throttle.remember(name, mark);
+            drop(turn);
+        }
+        self.refuse_since(name, what, begun).await
     }
 
     /// Checks a password slowly, once for everybody who sent it.
@@ -127,6 +162,11 @@ impl Accounts {
         mark: Mark,
         caller: &Caller,
     ) -> Verdict {
+        let turn = self.throttle.turn(&account.name, caller.address).await;
+        let _turn = match turn {
+            Ok(turn) => turn,
+            Err(busy) => return Verdict::Refused(busy),
+        };
         // Another process may have changed the passwords.
         let looked = self.look(account).await;
         let record = self.store.record(&account.name);

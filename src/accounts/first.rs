@@ -63,12 +63,8 @@ impl Accounts {
             tracing::warn!("account {user} has no password yet; {why}");
             state.last_error = Some(why);
         }
-        // Neither the text nor the clock tells a stranger which accounts wait for their first password.
-        self.prover.pretend(password).await;
-        Some(
-            self.refuse(&account.name, "a first password from elsewhere")
-                .await,
-        )
+        let what = "a first password from elsewhere";
+        Some(self.turn_down(&account.name, password, caller, what).await)
     }
 }
 

@@ -13,8 +13,11 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use zeroize::Zeroizing;
 
 use super::vault::{self, DataKey, Wrap};
-use crate::config;
+use crate::config::{self, ownership};
 use crate::secret::Secret;
+
+/// How people call it.
+const WHAT: &str = "the store key";
 
 /// The most bytes that are read of a key's file.
 const MOST: u64 = 1_024;
@@ -164,26 +167,19 @@ fn new_file(path: &Path) -> Result<StoreKey, String> {
     Ok(key)
 }
 
-/// Refuses a file that others may read, but for one that nobody may write: secrets that are mounted are often so.
-#[cfg(unix)]
+/// Refuses a key of ours that others may read. One that somebody else put there for us has the modes of its mount.
 fn judge_mode(path: &Path, about: &fs::Metadata) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = about.permissions().mode() & 0o777;
-    let at = path.display();
-    if mode.trailing_zeros() >= 6 {
-        return Ok(());
+    ownership::judge_way(WHAT, path)?;
+    if !ownership::is_mounted(path, about) {
+        return ownership::judge_file(WHAT, path, about)
+            .map_err(|why| format!("{why}, or make a new one if somebody may have read it"));
     }
-    if mode & 0o222 == 0 {
-        tracing::warn!("the store key {at} may be read by others (mode {mode:04o})");
-        return Ok(());
+    if ownership::is_open(about) {
+        let at = path.display();
+        tracing::warn!(
+            "the store key {at} may be read by others; only this program should be able to"
+        );
     }
-    Err(format!(
-        "the store key {at} is open to others (mode {mode:04o}); close it with `chmod 600 {at}`, or make a new one if somebody may have read it"
-    ))
-}
-
-#[cfg(not(unix))]
-fn judge_mode(_path: &Path, _about: &fs::Metadata) -> Result<(), String> {
     Ok(())
 }
 
@@ -336,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_may_read_is_refused() {
+    fn r22_a_key_that_others_may_read_is_refused_unless_it_was_mounted_so() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("store.key");
         fs::write(&path, [7; 32]).unwrap();
@@ -353,9 +349,17 @@ mod tests {
             let read = file(&path, false);
             assert_eq!(read.is_ok(), good, "{mode:o}");
             if let Err(error) = read {
-                assert!(error.contains("chmod 600"), "{error}");
+                let advice = format!("`chmod 600 {}`", path.display());
+                assert!(error.contains(&advice), "{error}");
             }
         }
+        // Kubernetes: root's, for everybody to read, behind links.
+        let nobody = std::os::unix::fs::chown(&path, Some(65_534), None);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let link = home.path().join("..data");
+        std::os::unix::fs::symlink(home.path(), &link).unwrap();
+        let read = file(&link.join("store.key"), false);
+        assert_eq!(read.is_ok(), nobody.is_ok(), "{read:?}");
     }
 
     #[test]

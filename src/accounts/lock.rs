@@ -16,10 +16,6 @@ use crate::refusal::Refusal;
 /// How many proven and refuted passwords are remembered for one account.
 const MARKS: usize = 16;
 
-/// How many slow checks may wait for one account: enough that guessers cannot crowd out its owner, few enough that the
-/// owner waits for seconds only.
-const CHECKS: usize = 128;
-
 /// Whether the account's data key is at hand.
 pub(super) enum Lock {
     /// It is not: nobody has proven a password in this process, and no store key opened it.
@@ -120,35 +116,30 @@ impl State {
     }
 
     /// Judges a password as far as it can be done at once; names the shared check otherwise.
-    pub(super) fn look(&mut self, mark: Mark, caller: &Caller) -> Result<Look, Refusal> {
+    pub(super) fn look(&mut self, mark: Mark, caller: &Caller) -> Look {
         if let Some(look) = self.look_at_proofs(mark, caller) {
-            return Ok(look);
+            return look;
         }
         if let Some(claim) = &self.claim {
             if claim.mark.same(&mark) {
-                return Ok(Look::Right(claim.pass()));
+                return Look::Right(claim.pass());
             }
             if !claim.challenge && claim.is_held() {
-                return Ok(Look::Second);
+                return Look::Second;
             }
         }
         if self.refuted.iter().any(|known| known.same(&mark)) {
-            return Ok(Look::Wrong);
+            return Look::Wrong;
         }
         if let Some((_, check)) = self.checks.iter().find(|(known, _)| known.same(&mark)) {
-            return Ok(Look::Check(Arc::clone(check)));
+            return Look::Check(Arc::clone(check));
         }
         // Checks whose logins all hung up are of no use to anybody.
         self.checks
             .retain(|(_, check)| Arc::strong_count(check) > 1);
-        if self.checks.len() >= CHECKS {
-            return Err(Refusal::Busy(
-                "too many passwords of this account are being checked at once",
-            ));
-        }
         let check = Arc::new(OnceCell::new());
         self.checks.push((mark, Arc::clone(&check)));
-        Ok(Look::Check(check))
+        Look::Check(check)
     }
 
     /// Judges a password that was proven before. One whose wraps are all gone was revoked, and is forgotten.

@@ -22,10 +22,11 @@ use first::may_come;
 pub use identity::Admitted;
 pub use invitation::{Answer, Doubt, Outcome, Pending, UserCode};
 pub use passwords::{LocalPassword, NewPassword, Passwords};
-use proof::{Prover, Throttle};
+use proof::Prover;
 use source::Source;
 use store::Store;
 pub use store::{Place, Reach};
+use throttle::Throttle;
 use token::Account;
 use vault::Cost;
 
@@ -63,6 +64,7 @@ mod store;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod token;
 mod turn;
 mod unattended;
@@ -236,15 +238,17 @@ impl Accounts {
         }
         match self.account(user) {
             Ok(account) if !may_come(&account.state().settings.allow_from, caller) => {
-                self.prover.pretend(password).await;
-                Err(self.refuse(user, "a login from outside allow_from").await)
+                let what = "a login from outside allow_from";
+                Err(self.turn_down(user, password, caller, what).await)
             }
             Ok(account) => self.log_in(&account, password, caller).await,
             Err(why) => {
-                // A stranger learns neither from the text nor from the clock which accounts there are.
-                self.prover.pretend(password).await;
-                tokio::time::sleep(self.throttle.failed(user)).await;
-                Err(Refusal::NotAdmitted(why))
+                let turned_down = self.turn_down(user, password, caller, "no account");
+                Err(match turned_down.await {
+                    // Only the log tells them apart.
+                    Refusal::NotAdmitted(_) => Refusal::NotAdmitted(why),
+                    other => other,
+                })
             }
         }
     }
@@ -341,7 +345,7 @@ impl Accounts {
         if let Some(account) = accounts.get(user) {
             return Ok(Arc::clone(account));
         }
-        let shown = Said::new(user);
+        let shown = self.shown(user);
         if user.chars().any(char::is_control) {
             tracing::info!("no account for the user name {shown}: it holds control characters");
             return Err(NotAdmitted::UnknownAccount);
@@ -376,6 +380,18 @@ impl Accounts {
             Arc::new(account)
         });
         Ok(Arc::clone(made))
+    }
+
+    /// Returns how the log calls whoever wants to log in: by name if that is an account's or looks like one. What somebody
+    /// typed in a name's place may be a password.
+    pub fn shown(&self, user: &str) -> Said {
+        if self.world().config.may_be_account(user) || self.store.record(user).is_some() {
+            return Said::new(user);
+        }
+        Said::new(format!(
+            "(not shown: {} bytes that are no account's name)",
+            user.len()
+        ))
     }
 
     /// Does a piece of work that goes on even if whoever asked for it leaves; [`Self::close`] waits for it.

@@ -52,11 +52,6 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             "--log-file: the sandbox opens no directory that so many programs use, so that the log file can only grow; put it into a directory of its own to have it rotated"
         );
     }
-    if args.cache_store.is_some() && store.holds_password() {
-        warn!(
-            "every user of this machine can read the password in --cache-store; put the address into the configuration file, as cache_store, or the password into a file: password_file=PATH in the address"
-        );
-    }
     if args.no_gui {
         info!("--no-gui changes nothing: there is no graphical interface");
     }

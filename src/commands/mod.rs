@@ -164,6 +164,7 @@ struct StatusArgs {
 /// Runs the program: reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
     process::prepare();
+    std::panic::set_hook(Box::new(mourn));
     let line = CommandLine::parse();
     let done = match line.command.unwrap_or(Command::Run(line.run)) {
         Command::Run(args) => attend::run(&args),
@@ -184,6 +185,25 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells of a fault of ours where it happened.
+fn mourn(fault: &std::panic::PanicHookInfo<'_>) {
+    let at = fault.location().map(ToString::to_string);
+    let text = fault_told(&at.unwrap_or_default(), fault.payload());
+    if tracing::event_enabled!(tracing::Level::ERROR) {
+        tracing::error!("{text}");
+    } else {
+        complain(&text);
+    }
+}
+
+/// Words a fault of ours. What was said there is told only where it is our own literal text: words put together at that
+/// moment could hold anything, a password too.
+fn fault_told(at: &str, said: &dyn std::any::Any) -> String {
+    let said = said.downcast_ref::<&'static str>();
+    let said = said.map_or_else(String::new, |said| format!(": {said}"));
+    format!("emailproxy broke down at {at}{said}; please report this")
 }
 
 impl Where {
@@ -248,7 +268,13 @@ fn read_config(path: &Path) -> anyhow::Result<Config> {
 /// Returns where tokens are kept: as the command line says, else the file, else `STATE_DIRECTORY`, else beside the file.
 fn store_place(given: Option<&str>, config: &Config) -> anyhow::Result<Place> {
     if let Some(given) = given {
-        return Place::parse(given).map_err(|why| anyhow::anyhow!("--cache-store: {why}"));
+        let place = Place::parse(given).map_err(|why| anyhow::anyhow!("--cache-store: {why}"))?;
+        if place.holds_password() {
+            anyhow::bail!(
+                "--cache-store has a password in it, which every user of this machine can read there; put the address into the configuration file, as cache_store, or the password into a file: password_file=PATH in the address"
+            );
+        }
+        return Ok(place);
     }
     if let Some(said) = &config.options.cache_store {
         return Place::parse(said.reveal()).map_err(|why| anyhow::anyhow!("cache_store: {why}"));
@@ -316,6 +342,17 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn r21_a_fault_tells_its_place_and_nothing_of_what_was_at_hand() {
+        let told = fault_told("src/x.rs:1:2", &"attempt to add with overflow");
+        assert!(told.contains("src/x.rs:1:2: attempt to add"), "{told}");
+        let told = fault_told("src/x.rs:1:2", &format!("byte 3 of `{}`", "hunter2"));
+        assert!(
+            told.contains("src/x.rs:1:2;") && !told.contains("hunter2"),
+            "{told}"
+        );
     }
 
     #[test]

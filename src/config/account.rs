@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::ini::{Found, Ini, whole_number};
 use super::{
-    AccountError, AccountSettings, AssertionAlgorithm, Cached, Certificate, GrantKind, Upstream,
-    keys, value,
+    AccountError, AccountSettings, AssertionAlgorithm, Cached, Certificate, Config, GrantKind,
+    Upstream, keys, value,
 };
 use crate::secret::Secret;
 
@@ -306,6 +306,24 @@ impl<'a> Chain<'a> {
                 refresh_token: own("refresh_token"),
                 client_secret_encrypted: sealed_secret,
             },
+        })
+    }
+}
+
+impl Config {
+    /// Returns whether a user name is an account's, or at least an address in a domain where there are accounts.
+    pub fn may_be_account(&self, user: &str) -> bool {
+        let domain = |name: &str| name.rsplit_once('@').map(|(_, domain)| domain.to_owned());
+        let Some(wanted) = domain(user).filter(|domain| !domain.is_empty()) else {
+            return false;
+        };
+        let anybody = self.options.allow_catch_all_accounts && wanted.contains('.');
+        let mut names = self.ini.sections().iter().map(|section| &section.name);
+        names.any(|name| {
+            let domain = domain(name);
+            domain.is_some_and(|domain| {
+                domain.eq_ignore_ascii_case(&wanted) || (domain.is_empty() && anybody)
+            })
         })
     }
 }

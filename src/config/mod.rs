@@ -25,6 +25,7 @@ pub mod ini;
 pub mod keys;
 mod oddities;
 mod options;
+pub mod ownership;
 mod proof;
 mod scan;
 mod service;
@@ -435,11 +436,20 @@ impl Config {
             .collect()
     }
 
-    /// Warns where others on this machine may read the secrets in the file.
+    /// Warns where everybody on this machine may change the file, or read the secrets in it. It is its owner's, so that it
+    /// is never refused for that.
     #[cfg(unix)]
     fn exposed(&self) -> Option<Complaint> {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(&self.path).ok()?.permissions().mode();
+        if mode & 0o002 != 0 {
+            return Some(Complaint {
+                path: self.path.clone(),
+                line: 0,
+                text: "everybody on this machine can change this file, and with it where tokens go; `chmod o-w` it"
+                    .into(),
+            });
+        }
         let secret = |section: &ini::Section| {
             let mut keys = section.keys.iter();
             keys.find(|key| keys::is_secret(&key.name))

@@ -1,15 +1,17 @@
 //! The asking side of the control socket.
 
-use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::{fs, io};
 
+use rustix::process::geteuid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use zeroize::Zeroizing;
 
-use super::place::own_user;
+use super::place::judge;
 use super::{Ask, MAX_LINE, Tell};
 
 /// A conversation with the running proxy.
@@ -20,11 +22,14 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Connects to the socket at `place`, if it is this user's own; root may ask anybody's proxy.
+    /// Connects to the socket at `place`, if it is this user's own; root may ask the proxy of whom its directory belongs to.
     pub async fn begin(place: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(place).await?;
-        let peer = stream.peer_cred()?.uid();
-        if own_user().is_some_and(|own| own != 0 && own != peer) {
+        let folder = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        judge(folder)?;
+        let (peer, own) = (stream.peer_cred()?.uid(), geteuid().as_raw());
+        let folder = fs::metadata(folder)?.uid();
+        if peer != own && peer != 0 && (own != 0 || peer != folder) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "the socket belongs to somebody else",

@@ -2,10 +2,14 @@
 //!
 //! The name is derived from the file's path, so that commands find the right one of several proxies.
 
-use std::env;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use rustix::process::geteuid;
+
+use crate::config::ownership;
 
 /// Returns the places where the socket may be, the preferred one first.
 ///
@@ -41,12 +45,35 @@ pub fn candidates(config: &Path) -> Vec<PathBuf> {
     places
 }
 
-/// Returns this process's user id, where the system tells it.
-pub(super) fn own_user() -> Option<u32> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self")
-        .map(|found| found.uid())
-        .ok()
+/// Refuses a directory in which somebody else could put a socket in the place of ours. Nothing is said to what listens
+/// there: passwords and tokens go through it.
+pub(super) fn judge(folder: &Path) -> io::Result<()> {
+    let no = |why: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    if let Err(why) = ownership::judge_way("the control socket", folder) {
+        return no(why);
+    }
+    let (at, about) = (folder.display(), fs::symlink_metadata(folder)?);
+    if !about.is_dir() {
+        return no(format!("{at} is no directory; remove it"));
+    }
+    let (uid, own) = (about.uid(), geteuid().as_raw());
+    // Root looks after a service that runs as somebody else, whose directory nobody else can have made.
+    let made = || {
+        let above = folder.parent().and_then(|above| fs::metadata(above).ok());
+        above.is_some_and(|above| above.mode() & 0o002 == 0)
+    };
+    if uid != own && uid != 0 && (own != 0 || !made()) {
+        return no(format!(
+            "{at} belongs to user id {uid}, who could listen there in this proxy's place; remove it"
+        ));
+    }
+    if about.mode() & 0o022 != 0 {
+        return no(format!(
+            "others may write to {at} (mode {:04o}); close it with `chmod go-w {at}`",
+            about.mode() & 0o7777
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -65,5 +92,31 @@ mod tests {
                 .all(|place| place.as_os_str().len() < 104),
             "longer paths cannot be bound"
         );
+    }
+
+    #[test]
+    fn r22_a_directory_that_others_could_fill_is_no_place() {
+        use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("emailproxy-u");
+        fs::create_dir(&folder).unwrap();
+        for (mode, good) in [(0o700, true), (0o755, true), (0o770, false), (0o777, false)] {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+            let judged = judge(&folder);
+            assert_eq!(judged.is_ok(), good, "{mode:o}");
+            if let Err(why) = judged {
+                assert!(why.to_string().contains("`chmod go-w "), "{why}");
+            }
+        }
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        let link = home.path().join("link");
+        symlink(&folder, &link).unwrap();
+        judge(&link).unwrap_err();
+        if chown(&folder, Some(65_534), None).is_ok() {
+            judge(&folder).unwrap();
+            fs::set_permissions(home.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+            let why = judge(&folder).unwrap_err();
+            assert!(why.to_string().contains("user id 65534"), "{why}");
+        }
     }
 }

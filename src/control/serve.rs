@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::geteuid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::place::own_user;
+use super::place::judge;
 use super::{Ask, MAX_LINE, Recent, ServiceState, Tell, candidates, grant, lend};
 use crate::accounts::Accounts;
 
@@ -59,7 +60,15 @@ impl Socket {
             });
             match bound {
                 Ok(listener) => return Ok(Self { listener, place }),
-                Err(error) => failures.push(format!("{}: {error}", place.display())),
+                Err(error) => {
+                    // Another place may do, but its owner should hear that this one is open to others.
+                    if error.raw_os_error().is_none()
+                        && error.kind() == io::ErrorKind::PermissionDenied
+                    {
+                        warn!("no commands are heard at {}: {error}", place.display());
+                    }
+                    failures.push(format!("{}: {error}", place.display()));
+                }
             }
         }
         Err(failures.join("; "))
@@ -80,18 +89,9 @@ impl Drop for Socket {
 
 fn bind(place: &Path) -> io::Result<net::UnixListener> {
     let parent = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    if parent.exists() {
-        let found = fs::symlink_metadata(parent)?;
-        // Somebody else's directory could hold a socket of theirs in our place.
-        let ours = own_user().is_none_or(|own| found.uid() == own || found.uid() == 0);
-        if !found.is_dir() || !ours || found.mode() & 0o022 != 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "others may write to that directory",
-            ));
-        }
-    } else {
-        fs::DirBuilder::new().mode(0o700).create(parent)?;
+    match fs::DirBuilder::new().mode(0o700).create(parent) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => judge(parent)?,
     }
     let listener = match net::UnixListener::bind(place) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -107,6 +107,7 @@ fn bind(place: &Path) -> io::Result<net::UnixListener> {
         }
         other => other?,
     };
+    // Until then others might connect; who they are is asked of each.
     fs::set_permissions(place, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
@@ -121,12 +122,11 @@ pub async fn serve(socket: Socket, office: Office) {
             return;
         }
     };
-    let owner = fs::metadata(socket.place()).map(|found| found.uid()).ok();
     let mut asking = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if asking.len() < MAX_ASKING && is_owner(&stream, owner) => {
+                Ok((stream, _)) if asking.len() < MAX_ASKING && is_owner(&stream) => {
                     asking.spawn(answer(stream, office.clone()));
                 }
                 Ok(_) => {}
@@ -140,11 +140,12 @@ pub async fn serve(socket: Socket, office: Office) {
     }
 }
 
-fn is_owner(stream: &UnixStream, owner: Option<u32>) -> bool {
+/// Returns whether it is this user or root that asks.
+fn is_owner(stream: &UnixStream) -> bool {
     let Ok(peer) = stream.peer_cred() else {
         return false;
     };
-    let known = peer.uid() == 0 || Some(peer.uid()) == owner;
+    let known = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
     if !known {
         warn!(
             uid = peer.uid(),

@@ -26,11 +26,11 @@ use crate::wire::{Wire, dial::keep_alive};
 /// How many connections may wait to be accepted; the kernel cuts it to its own limit.
 const BACKLOG: i32 = 4096;
 
-/// How long to wait after an accept failed, doubled up to [`MAX_PAUSE`] while it keeps failing.
-const PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait after an accept failed: no descriptor becomes free by asking again at once.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest wait between two failing accepts.
-const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How often the log says that accepting fails, while it does.
+const REMINDER: Duration = Duration::from_secs(60);
 
 /// How many clients without a seat are told so at once.
 const TURNED_AWAY: usize = 16;
@@ -146,14 +146,13 @@ async fn accept(
 ) {
     let mut sessions = JoinSet::new();
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
-    let mut pause = PAUSE;
+    let mut said: Option<Instant> = None;
     // A sender that is gone means the same as a stop.
     let mut stopped = pin!(async { drop(stop.wait_for(|stopping| *stopping).await) });
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, from)) => {
-                    pause = PAUSE;
                     let desk = Arc::clone(&desk.borrow());
                     if let Some(seat) = desk.seats.take(desk.most) {
                         sessions.spawn(receive(stream, from, desk, Some(seat)));
@@ -174,9 +173,11 @@ async fn accept(
                     }
                 }
                 Err(error) => {
-                    warn!(%error, "could not accept a connection; trying again (is the limit of open files too low?)");
-                    tokio::select! { () = sleep(pause) => {}, () = &mut stopped => break }
-                    pause = (pause * 2).min(MAX_PAUSE);
+                    if said.is_none_or(|at| at.elapsed() >= REMINDER) {
+                        said = Some(Instant::now());
+                        warn!("could not accept connections: {error}; {}", advice(&error));
+                    }
+                    tokio::select! { () = sleep(PAUSE) => {}, () = &mut stopped => break }
                 }
             },
             Some(ended) = sessions.join_next() => report(ended),
@@ -196,6 +197,23 @@ async fn accept(
         );
     }
     sessions.shutdown().await;
+}
+
+/// Says what to do where connections cannot be accepted.
+fn advice(error: &io::Error) -> &'static str {
+    use rustix::io::Errno;
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE) => {
+            "the limit of open files is reached; trying again every 100 ms. Raise it (LimitNOFILE= in a systemd unit, `ulimit -n`) or lower max_connections"
+        }
+        Some(Errno::NFILE) => {
+            "the whole machine has no more open files to give; trying again every 100 ms. See fs.file-max and what else runs here"
+        }
+        Some(Errno::NOBUFS | Errno::NOMEM) => {
+            "the machine has no memory left for connections; trying again every 100 ms"
+        }
+        _ => "trying again every 100 ms",
+    }
 }
 
 /// A session that broke down ends alone.
@@ -302,6 +320,8 @@ async fn attend<D: crate::protocol::Dialogue>(
         debug!(?told, "turned away");
         return;
     };
+    #[cfg(test)]
+    tests::break_down(guest.from);
     let mut visit = Visit::begin(D::NAME, at, guest.from, guest.is_check, &desk.service);
     let ended = serve::<D>(guest.wire, &desk, &mut seat, &mut visit).await;
     visit.end(&ended);
@@ -313,5 +333,100 @@ pub fn protocol_name(protocol: Protocol) -> &'static str {
         Protocol::Imap => "IMAP",
         Protocol::Pop => "POP",
         Protocol::Smtp => "SMTP",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpSocket;
+
+    use super::*;
+    use crate::accounts::{Accounts, Reach, Setup};
+    use crate::config::Config;
+    use crate::oauth::Endpoint;
+    use crate::session::Door;
+    use crate::session::seats::Seats;
+    use crate::session::upstream::Upstreams;
+    use crate::wire::tls::{Trust, choose_crypto};
+
+    /// Where the client is whose session is to break down.
+    static BROKEN: Mutex<Option<SocketAddr>> = Mutex::new(None);
+
+    /// Breaks a session down on purpose.
+    pub(super) fn break_down(client: SocketAddr) {
+        let broken = *BROKEN.lock().unwrap();
+        assert!(
+            broken != Some(client),
+            "a fault that somebody made in {client}"
+        );
+    }
+
+    /// Hears up to the end of a line, or of the connection.
+    async fn line(client: &mut TcpStream) -> String {
+        let mut line = String::new();
+        while let Ok(byte) = client.read_u8().await {
+            line.push(char::from(byte));
+            if byte == b'\n' {
+                break;
+            }
+        }
+        line
+    }
+
+    #[tokio::test]
+    async fn r26_a_session_that_breaks_down_ends_alone_and_gives_its_seat_back() {
+        choose_crypto();
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("emailproxy.ini");
+        let text =
+            "[POP-0]\nlocal_address = 127.0.0.1\nserver_address = 127.0.0.1\nserver_port = 1\n";
+        std::fs::write(&path, text).unwrap();
+        let config = Arc::new(Config::read(&path).unwrap());
+        let trust = Trust::new(None).unwrap();
+        let endpoint = Endpoint::new(trust.client_config(), None).unwrap();
+        let setup = Setup {
+            store: home.path().join("tokens.json").into(),
+            reach: Reach::default(),
+            external_auth: false,
+        };
+        let service = config.services[0].clone();
+        let seats = Arc::new(Seats::default());
+        let (stop, stopped) = watch::channel(false);
+        let desk = Desk {
+            servers: config.upstreams(&service),
+            accounts: Accounts::open(Arc::clone(&config), endpoint, setup).unwrap(),
+            upstreams: Arc::new(Upstreams::new(trust, None)),
+            door: Door::Plain,
+            seats: Arc::clone(&seats),
+            most: 2,
+            most_per_account: 2,
+            stop: stopped.clone(),
+            service,
+        };
+        let bound = bind(&desk.service).unwrap();
+        let at = bound.addresses[0];
+        let (_desk, seen) = watch::channel(Arc::new(desk));
+        let task = tokio::spawn(run(bound, seen, stopped, Duration::ZERO));
+
+        let mut other = TcpStream::connect(at).await.unwrap();
+        assert!(line(&mut other).await.starts_with("+OK"));
+        for _ in 0..3 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            *BROKEN.lock().unwrap() = Some(socket.local_addr().unwrap());
+            let mut broken = socket.connect(at).await.unwrap();
+            assert_eq!(line(&mut broken).await, "");
+        }
+        other.write_all(b"NOOP\r\n").await.unwrap();
+        assert!(!line(&mut other).await.is_empty());
+        // Of two seats one is taken, whoever broke down.
+        let mut next = TcpStream::connect(at).await.unwrap();
+        assert!(line(&mut next).await.starts_with("+OK"));
+        assert!(seats.take(2).is_none());
+        stop.send_replace(true);
+        task.await.unwrap();
     }
 }

@@ -177,7 +177,7 @@ async fn receive<D: Dialogue>(
             }
             Err(lost) => return part::<D>(client, lost).await,
         };
-        visit.account(&login.user);
+        visit.account(desk.accounts.shown(&login.user));
         let asked = Instant::now();
         let admitted = tokio::select! {
             admitted = admit::<D>(&dialogue, &login, desk, seat, visit) => admitted,
@@ -198,7 +198,9 @@ async fn receive<D: Dialogue>(
                 if refusal == Refusal::ShuttingDown {
                     return dismiss::<D>(client, Farewell::ShuttingDown).await;
                 }
-                faults += usize::from(refusal.fault() == Fault::Client);
+                // An entry that is incomplete must look to a stranger like one that is not there.
+                let theirs = matches!(refusal, Refusal::NotAdmitted(_));
+                faults += usize::from(theirs || refusal.fault() == Fault::Client);
                 if faults >= MAX_FAULTS {
                     break;
                 }

@@ -106,8 +106,8 @@ impl Visit {
         self.step = step;
     }
 
-    pub(super) fn account(&mut self, user: &str) {
-        let account = Said::from(user);
+    /// Notes who wants to log in, as the log may call them.
+    pub(super) fn account(&mut self, account: Said) {
         // A span keeps what it was told before: the same name again would stand in each line twice.
         if self.account.as_ref().map(Said::as_str) != Some(account.as_str()) {
             tracing::Span::current().record("account", account.as_str());
@@ -131,7 +131,7 @@ impl Visit {
     /// Logs a refused login, loudly where a person should act.
     pub(super) fn refused(&self, login: &Login, refusal: &Refusal) {
         let (name, from, verb) = (self.name, self.from, login.verb);
-        let account = Said::from(login.user.as_str());
+        let account = self.who();
         let step = self.step.as_str();
         match refusal.fault() {
             Fault::Client => {

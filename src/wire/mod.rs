@@ -30,7 +30,7 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const MAX_HELD: usize = 64 * 1024;
 
 /// How long a peer that closed its direction while it waits for its login may still be there for the answer.
-const FAREWELL: Duration = Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_secs(4);
 
 /// How much is read from the socket at once while lines are being heard, in bytes.
 const CHUNK: usize = 4096;
@@ -168,7 +168,7 @@ impl Wire {
         Ok(self.waiting())
     }
 
-    /// Returns once the peer has hung up with nothing left to say, 5 s after a mere end of its direction; keeps what it says meanwhile, up to 64 KiB.
+    /// Returns once the peer has hung up with nothing left to say, 4 s after a mere end of its direction; keeps what it says meanwhile, up to 64 KiB.
     ///
     /// A client that sent everything and then closed its direction still waits for answers, so that does not count.
     pub async fn gone(&mut self) {

@@ -16,7 +16,7 @@ async fn log_in(house: &House, user: &str, password: &str, at: &str) -> Result<S
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_password_is_not_taken_from_the_network() {
+async fn r18_a_first_password_is_not_taken_from_the_network() {
     let house = House::new();
     let (log, _guard) = Log::begin();
     for user in [

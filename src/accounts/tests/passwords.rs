@@ -24,7 +24,7 @@ async fn no_password_and_no_account_are_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_password_changes_nothing_and_asks_nobody() {
+async fn r18_a_wrong_password_changes_nothing_and_asks_nobody() {
     let mut house = authorised("r1", 3_600).await;
     let before = house.on_disk();
     for round in ["while open", "after a restart"] {
@@ -53,7 +53,7 @@ async fn a_wrong_password_changes_nothing_and_asks_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_passwords_are_answered_later_and_later_but_the_owner_is_not() {
+async fn r19_wrong_passwords_are_answered_later_and_later_but_the_owner_is_not() {
     let house = authorised("r1", 3_600).await;
     let begin = tokio::time::Instant::now();
     let mut waits = Vec::new();
@@ -69,6 +69,48 @@ async fn wrong_passwords_are_answered_later_and_later_but_the_owner_is_not() {
     }
     assert_eq!(waits, [0, 2, 4, 8, 15]);
     assert_eq!(begin.elapsed().as_secs(), 29);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r20_a_name_without_an_account_costs_and_waits_like_a_wrong_password() {
+    let house = authorised("r1", 3_600).await;
+    let mut stories = Vec::new();
+    for user in ["code@example.org", "who@example.org", "half@example.org"] {
+        let mut story = Vec::new();
+        // The same wrong password is checked once, whoever is asked for.
+        for guess in ["a", "a", "b", "c", "b", "d"] {
+            let made = || house.accounts.prover.made.load(Ordering::Relaxed);
+            let (begun, before) = (tokio::time::Instant::now(), made());
+            house.log_in(user, guess).await.unwrap_err();
+            story.push((begun.elapsed().as_secs(), made() - before));
+        }
+        stories.push(story);
+    }
+    let expected = [(0, 1), (2, 0), (4, 1), (8, 1), (15, 0), (15, 1)];
+    for story in stories {
+        assert_eq!(story, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r19_a_guess_whose_login_hangs_up_early_is_never_looked_at() {
+    let house = authorised("r1", 3_600).await.restart().await;
+    for guess in ["a", "b", "c", "d"] {
+        house.log_in("code@example.org", guess).await.unwrap_err();
+    }
+    let made = house.accounts.prover.made.load(Ordering::Relaxed);
+    for n in 0..50 {
+        let password = Password::from(&*format!("guess {n}"));
+        let owner = Caller::OWNER;
+        let guess = house.accounts.token("code@example.org", &password, &owner);
+        let hasty = tokio::time::timeout(Duration::from_secs(14), guess).await;
+        hasty.unwrap_err();
+    }
+    assert_eq!(house.accounts.prover.made.load(Ordering::Relaxed), made);
+    // The owner, whose password was not proven since the start, waits for a moment as well.
+    let begun = tokio::time::Instant::now();
+    house.log_in("code@example.org", "pw").await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 15);
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,7 +242,7 @@ async fn an_account_without_any_secret_asks_without_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_secret_reaches_the_log() {
+async fn r21_no_secret_reaches_the_log() {
     let (log, _guard) = Log::begin();
     let house = authorised("refresh-r1", 60).await;
     house
@@ -214,6 +256,17 @@ async fn no_secret_reaches_the_log() {
     house.fake.grants("access-two", 60, Some("refresh-r2"));
     house.answers("s1", "the-code").await;
     login.await.unwrap().unwrap();
+    // What was typed in a name's place is nobody's to read, unless it may be meant as a name.
+    for (typed, shown) in [
+        ("hunter-2", false),
+        ("hunter-2@", false),
+        ("hunter@2", false),
+        ("typo@example.org", true),
+        ("Code@Example.ORG", true),
+    ] {
+        house.log_in(typed, "pw").await.unwrap_err();
+        assert_eq!(log.text().contains(typed), shown, "{typed}: {}", log.text());
+    }
     let text = log.text();
     assert!(
         text.contains("wrong password for account code@example.org"),

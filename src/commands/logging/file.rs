@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::outlet::FarEnd;
+use crate::config::ownership;
 
 /// When a file is full, in bytes; the predecessor's figure.
 const FULL: u64 = 32 * 1024 * 1024;
@@ -49,6 +50,7 @@ impl LogFile {
     }
 
     fn begin(&self) -> io::Result<Open> {
+        ownership::judge_way("the log file", &self.path).map_err(io::Error::other)?;
         let mut options = OpenOptions::new();
         options.create(true).append(true);
         #[cfg(unix)]

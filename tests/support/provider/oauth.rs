@@ -108,7 +108,8 @@ impl Register {
         self.requests.lock().unwrap().push(fields);
     }
 
-    pub(super) fn admit(&self, token: String, user: Option<String>, lifetime: Duration) {
+    /// Believes a token, for one mailbox or for any.
+    pub fn admit(&self, token: String, user: Option<String>, lifetime: Duration) {
         // A little longer than promised, as providers allow for clocks that differ.
         let until = Instant::now() + lifetime + Duration::from_secs(300);
         self.access

@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::config::ownership;
+
 /// How long another process may keep the file locked: it writes, and nothing else.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -142,6 +144,7 @@ pub(super) fn replace(path: &Path, text: &str) -> io::Result<Look> {
 
 fn fill_and_rename(fresh: &Path, path: &Path, text: &str) -> io::Result<Look> {
     let mut file = private(OpenOptions::new().write(true).create_new(true)).open(fresh)?;
+    keep_owner(&file, path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     let look = Look::of(&file.metadata()?);
@@ -149,6 +152,28 @@ fn fill_and_rename(fresh: &Path, path: &Path, text: &str) -> io::Result<Look> {
     fs::rename(fresh, path)?;
     sync_folder(path)?;
     Ok(look)
+}
+
+/// Leaves a store to whom it belonged: root looks after that of a service from a terminal.
+#[cfg(unix)]
+fn keep_owner(fresh: &File, path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let new = fresh.metadata()?;
+    let old = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    let kept = fchown(fresh, Some(old.uid()), Some(old.gid()));
+    // Of a group that is not ours nothing depends: it may do nothing with the file.
+    if new.uid() == old.uid() { Ok(()) } else { kept }
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_fresh: &File, _path: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Returns whether a file could not be replaced for a reason that leaves writing into it: it is a mount of its own, or its
@@ -257,27 +282,22 @@ pub(in crate::accounts::store) fn resolve(path: &Path) -> Result<PathBuf, String
     Ok(folder.join(name))
 }
 
-/// Takes a store away from other users' eyes.
+/// Takes a file that was not ours before away from other users' eyes.
 #[cfg(unix)]
-pub(super) fn tighten(path: &Path) {
+pub(super) fn tighten(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let open = |about: Metadata| about.permissions().mode().trailing_zeros() < 6;
-    if !fs::metadata(path).is_ok_and(open) {
-        return;
+    if ownership::is_open(&fs::metadata(path)?) {
+        // By the open file: the running proxy may change the mode of no file by its path.
+        File::open(path)?.set_permissions(fs::Permissions::from_mode(0o600))?;
+        tracing::warn!(
+            "the store {} was open to other users; it is now closed (0600)",
+            path.display()
+        );
     }
-    let at = path.display();
-    // By the open file: the running proxy may change the mode of no file by its path.
-    let closed =
-        File::open(path).and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o600)));
-    match closed {
-        Ok(()) => tracing::warn!("the store {at} was open to other users; it is now closed (0600)"),
-        Err(error) => {
-            tracing::warn!(
-                "the store {at} is open to other users and could not be closed: {error}"
-            );
-        }
-    }
+    Ok(())
 }
 
 #[cfg(not(unix))]
-pub(super) fn tighten(_path: &Path) {}
+pub(super) fn tighten(_path: &Path) -> io::Result<()> {
+    Ok(())
+}

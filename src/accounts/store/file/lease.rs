@@ -10,22 +10,26 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::disk::{is_at, private};
 use super::text;
+use crate::config::ownership;
+
+/// How people call the directory in which leases are.
+pub(super) const WHAT: &str = "the directory of leases";
 
 /// How often a file that was taken away while we opened it is opened anew.
 const TRIES: usize = 100;
 
-/// Takes a lease; nothing while somebody else has it.
+/// Takes a lease; nothing while somebody else has it. A directory of somebody else's is not used: files could stand in it
+/// that are links to ours, or locked for ever.
 pub(super) fn take(folder: &Path, account: &str) -> io::Result<Option<File>> {
     let path = place(folder, account);
     for _ in 0..TRIES {
+        make(folder)?;
+        ownership::judge_folder(WHAT, folder).map_err(io::Error::other)?;
         let opened =
             private(OpenOptions::new().write(true).create(true).truncate(false)).open(&path);
         let file = match opened {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                make(folder)?;
-                continue;
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
         match file.try_lock() {
@@ -94,16 +98,31 @@ mod tests {
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn r22_a_directory_that_others_may_write_holds_no_leases() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let (folder, ours) = (home.path().join("leases"), home.path().join("ours"));
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        std::os::unix::fs::symlink(&ours, place(&folder, "u")).unwrap();
+        let error = take(&folder, "u").unwrap_err().to_string();
+        assert!(error.contains("`chmod 700 "), "{error}");
+        assert!(!ours.exists(), "a stranger's link was followed");
+    }
+
     #[test]
     fn a_lease_that_was_dropped_can_be_taken_and_accounts_have_their_own() {
         let home = tempfile::tempdir().unwrap();
-        let first = take(home.path(), "u").unwrap().unwrap();
-        assert!(take(home.path(), "u").unwrap().is_none());
-        let other = take(home.path(), "v").unwrap().unwrap();
+        let folder = home.path().join("leases");
+        let first = take(&folder, "u").unwrap().unwrap();
+        assert!(take(&folder, "u").unwrap().is_none());
+        let other = take(&folder, "v").unwrap().unwrap();
         drop(first);
-        let again = take(home.path(), "u").unwrap().unwrap();
-        give_back(home.path(), "u", again);
-        give_back(home.path(), "v", other);
-        assert!(take(home.path(), "u").unwrap().is_some());
+        let again = take(&folder, "u").unwrap().unwrap();
+        give_back(&folder, "u", again);
+        give_back(&folder, "v", other);
+        assert!(take(&folder, "u").unwrap().is_some());
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use super::backend::{All, Backend, Change, Doing, Kept, Lease, Swapped};
 use super::{Record, import};
 use crate::accounts::locked;
+use crate::config::ownership;
 use disk::Look;
 pub(super) use disk::{beside, private, resolve};
 use text::{Held, Row};
@@ -21,6 +22,9 @@ mod lease;
 #[cfg(test)]
 mod tests;
 mod text;
+
+/// How people call it.
+const WHAT: &str = "the store";
 
 /// What to do about a file that makes no sense.
 pub(super) const LEFT_ALONE: &str = "it is left as it is; bring back a good copy, or move it away to begin anew (every account then needs a new sign-in)";
@@ -51,7 +55,11 @@ struct Known {
 
 impl FileStore {
     /// Opens the store at `path`; a cache file of the predecessor is imported.
+    ///
+    /// What we wrote must be its owner's alone: where others may have read or changed it, that is for a person to know.
+    /// A file that was somebody else's before, or is empty, is closed to others.
     pub(super) fn open(path: &Path) -> Result<(Arc<Self>, All), String> {
+        ownership::judge_way(WHAT, path)?;
         let path = resolve(path)?;
         let mut file = disk::lock(&path).map_err(|error| {
             format!(
@@ -59,15 +67,28 @@ impl FileStore {
                 path.display()
             )
         })?;
-        disk::tighten(&path);
         let path = resolve(&path)?;
         let store = Arc::new(Self {
             path,
             known: Mutex::default(),
         });
+        let about = file.metadata().map_err(|error| store.unreadable(&error))?;
+        ownership::judge_owner(WHAT, &store.path, &about)?;
+        if store.leases().symlink_metadata().is_ok() {
+            ownership::judge_folder(lease::WHAT, &store.leases())?;
+        }
         if !store.take_over(&mut file)? {
             store.renew(&mut file)?;
+            if locked(&store.known).held.sequence > 0 {
+                ownership::judge_file(WHAT, &store.path, &about)?;
+            }
         }
+        disk::tighten(&store.path).map_err(|error| {
+            format!(
+                "the store {0} is open to other users and could not be closed: {error}; close it with `chmod 600 {0}`, or name another place with --cache-store",
+                store.path.display()
+            )
+        })?;
         let all = locked(&store.known).held.all();
         Ok((store, all))
     }

@@ -9,6 +9,15 @@ fn open(path: &Path) -> Result<Store, String> {
     Store::open(&Place::from(path), &Reach::default())
 }
 
+/// Writes a file as we do: its owner's alone.
+fn write(path: &Path, text: &str) {
+    let mut options = fs::OpenOptions::new();
+    private(options.write(true).create(true).truncate(true))
+        .open(path)
+        .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
+        .unwrap();
+}
+
 fn some(text: &str) -> Record {
     Record {
         provider: text.into(),
@@ -124,14 +133,12 @@ async fn a_failing_disk_loses_nothing_and_is_tried_again() {
     assert!(fs::read_to_string(&path).unwrap().contains("two"));
 }
 
-#[cfg(unix)]
 #[tokio::test]
-async fn an_open_store_is_closed_and_a_link_stays_a_link() {
-    use std::os::unix::fs::PermissionsExt;
+async fn a_link_stays_a_link() {
     let home = tempfile::tempdir().unwrap();
     let real = home.path().join("real.json");
-    fs::write(&real, "{\"version\":1,\"accounts\":{}}").unwrap();
-    fs::set_permissions(&real, fs::Permissions::from_mode(0o644)).unwrap();
+    let text = "{\"version\":1,\"accounts\":{}}";
+    write(&real, text);
     let link = home.path().join("link.json");
     std::os::unix::fs::symlink(&real, &link).unwrap();
     let store = Arc::new(open(&link).unwrap());
@@ -139,8 +146,75 @@ async fn an_open_store_is_closed_and_a_link_stays_a_link() {
     store.flush(drop).await.unwrap();
     assert!(fs::read_to_string(&real).unwrap().contains("one"));
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    let mode = fs::metadata(&real).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn r22_what_we_wrote_is_refused_where_it_is_open_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("tokens.json");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let is = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    // Empty files and the predecessor's were not written by us.
+    for text in ["", "[u@example.org]\nrefresh_token = gAAAAAb\n"] {
+        fs::write(&path, text).unwrap();
+        mode(&path, 0o644);
+        let store = Arc::new(open(&path).unwrap());
+        store.put("u", some("one"));
+        store.flush(drop).await.unwrap();
+        assert_eq!(is(&path), 0o600, "{text:?}");
+        mode(&path, 0o640);
+        let why = open(&path).unwrap_err();
+        let advice = format!("`chmod 600 {}`", path.display());
+        assert!(why.contains(&advice) && why.contains("0640"), "{why}");
+        mode(&path, 0o600);
+        open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+    }
+    assert_eq!(is(&home.path().join("tokens.json.bak")), 0o600);
+
+    open(&path).unwrap();
+    let leases = home.path().join("tokens.json.leases");
+    fs::create_dir(&leases).unwrap();
+    mode(&leases, 0o777);
+    let why = open(&path).unwrap_err();
+    assert!(why.contains("`chmod 700 "), "{why}");
+    mode(&leases, 0o700);
+    open(&path).unwrap();
+
+    mode(home.path(), 0o777);
+    let why = open(&path).unwrap_err();
+    assert!(why.contains("`chmod o-w "), "{why}");
+    mode(home.path(), 0o1777);
+    open(&path).unwrap();
+}
+
+#[tokio::test]
+async fn r22_what_belongs_to_others_is_refused_and_root_leaves_a_service_its_store() {
+    use std::os::unix::fs::{MetadataExt as _, chown, lchown};
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("tokens.json");
+    let store = Arc::new(open(&path).unwrap());
+    if chown(&path, Some(65_534), Some(65_534)).is_err() {
+        return; // Only root can play others.
+    }
+    let why = open(&path).unwrap_err();
+    assert!(why.contains("belongs to user id 65534"), "{why}");
+    chown(home.path(), Some(65_534), None).unwrap();
+    store.put("u", some("one"));
+    store.flush(drop).await.unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().uid(), 65_534);
+    open(&path).unwrap();
+    chown(home.path(), Some(0), None).unwrap();
+    chown(&path, Some(0), None).unwrap();
+    let link = home.path().join("link.json");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    open(&link).unwrap();
+    lchown(&link, Some(65_534), None).unwrap();
+    let why = open(&link).unwrap_err();
+    assert!(why.contains("the link ") && why.contains("65534"), "{why}");
 }
 
 /// Two processes put records under the same and under other names at once.
@@ -207,11 +281,10 @@ async fn what_another_process_wrote_is_news_even_within_a_tick() {
 async fn a_file_that_cannot_be_replaced_holds_the_newest_of_several_documents() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("tokens.json");
-    fs::write(
+    write(
         &path,
         "{\n \"version\": 1,\n \"accounts\": {\"old\": {\"provider\": \"x\"}}}",
-    )
-    .unwrap();
+    );
     let mut most = 0;
     for n in 0..40_usize {
         let (store, _) = FileStore::open(&path).unwrap();
