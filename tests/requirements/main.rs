@@ -24,6 +24,7 @@ mod devices;
 mod endpoint;
 mod names;
 mod neighbours;
+mod page;
 mod passwords;
 mod relay;
 mod sandbox;
