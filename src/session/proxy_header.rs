@@ -81,7 +81,9 @@ fn read(bytes: &[u8]) -> Read {
     if !begins(TEXT) && !begins(BINARY) {
         return Read::Never("something else came instead of a PROXY header");
     }
-    if let (Some(&LOCAL), Some(&[high, low])) = (bytes.get(12), bytes.get(14..BINARY_HEAD)) {
+    if bytes.starts_with(BINARY)
+        && let (Some(&LOCAL), Some(&[high, low])) = (bytes.get(12), bytes.get(14..BINARY_HEAD))
+    {
         // Whatever family a LOCAL header names is to be ignored (section 2.2).
         let length = BINARY_HEAD + usize::from(u16::from_be_bytes([high, low]));
         return match bytes.len() {
@@ -225,6 +227,7 @@ mod tests {
             b"PROXY UDP4 192.0.2.7 127.0.0.1 12345 2001\r\n",
             b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 2001\n\n",
             b"PROXY TCP4 192.0.2.7 127.0.0.1",
+            b"PROXY TCP4 \xef \0\0\0 192.0.2.7 127.0.0.1",
             &[b"PROXY UNKNOWN ", &[b'x'; 200][..]].concat(),
             &binary(0x31, 0x11, &v4()),
             &binary(0x2f, 0x11, &v4()),
