@@ -16,6 +16,9 @@ const HEADER_TIME: Duration = Duration::from_secs(5);
 /// The longest header of version 2, in bytes: addresses and whatever else is told of the connection.
 const MAX_HEADER: usize = 4 * 1024;
 
+/// The longest header of version 1, in bytes with its line end (section 2.1).
+const MAX_LINE: usize = 107;
+
 /// How a header of version 1 begins (section 2.1).
 const TEXT: &[u8] = b"PROXY ";
 
@@ -98,15 +101,18 @@ fn read(bytes: &[u8]) -> Read {
     };
     match ProxyHeader::parse(bytes, settings) {
         Ok((_, length)) if length > MAX_HEADER => Read::Never(TOO_LONG),
+        Ok((_, length)) if length > MAX_LINE && bytes.starts_with(TEXT) => Read::Never(NO_SENSE),
         Ok((header, length)) => {
             let client = header.proxied_address().map(|told| told.source);
             Read::Whole(length, client.map(canonical))
         }
         Err(Error::BufferTooShort) if bytes.len() < MAX_HEADER => Read::Partly,
         Err(Error::BufferTooShort) => Read::Never(TOO_LONG),
-        Err(_) => Read::Never("the PROXY header makes no sense"),
+        Err(_) => Read::Never(NO_SENSE),
     }
 }
+
+const NO_SENSE: &str = "the PROXY header makes no sense";
 
 const TOO_LONG: &str = "the PROXY header is longer than 4,096 bytes";
 
@@ -229,6 +235,7 @@ mod tests {
             b"PROXY TCP4 192.0.2.7 127.0.0.1",
             b"PROXY TCP4 \xef \0\0\0 192.0.2.7 127.0.0.1",
             &[b"PROXY UNKNOWN ", &[b'x'; 200][..]].concat(),
+            &[b"PROXY UNKNOWN ", &[b'x'; 200][..], b"\r\n"].concat(),
             &binary(0x31, 0x11, &v4()),
             &binary(0x2f, 0x11, &v4()),
             &binary(0x21, 0x51, &v4()),
