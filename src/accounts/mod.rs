@@ -43,6 +43,8 @@ mod device;
 mod entrust;
 mod first;
 mod flight;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod identity;
 mod idle;
 mod invitation;

@@ -91,7 +91,7 @@ pub(super) async fn poll(
 }
 
 /// Reads the answer to a request for a code (section 3.2), or says what is wrong with it.
-fn read_code(answer: &Map<String, Value>, quiet: &Quiet) -> Result<DeviceCode, String> {
+pub(super) fn read_code(answer: &Map<String, Value>, quiet: &Quiet) -> Result<DeviceCode, String> {
     let text = |key: &str| {
         let value = answer.get(key).and_then(Value::as_str);
         value.filter(|text| !text.is_empty())
@@ -133,7 +133,7 @@ fn read_code(answer: &Map<String, Value>, quiet: &Quiet) -> Result<DeviceCode, S
 }
 
 /// Returns the address with the code in it (section 3.3.1) where it leads to the same host as the one without.
-fn shortest_way(answer: &Map<String, Value>, plain: &str) -> String {
+pub(super) fn shortest_way(answer: &Map<String, Value>, plain: &str) -> String {
     let complete = ["verification_uri_complete", "verification_url_complete"]
         .iter()
         .find_map(|key| answer.get(*key)?.as_str());

@@ -13,6 +13,8 @@ mod discovery;
 mod documents;
 mod endpoint;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod id_token;
 mod issuer;
 mod jwt;

@@ -16,6 +16,8 @@ use crate::refusal::{Fault, Refusal};
 use crate::wire::tls::LocalTls;
 use crate::wire::{LINE_TIME, Lost, Wire};
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod listener;
 mod proxy_header;
 pub mod seats;

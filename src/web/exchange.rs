@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -43,7 +42,7 @@ pub(super) struct Asked {
 /// Reads the one request of a connection. The error is the status to refuse it with; none where nothing was said at all:
 /// browsers open connections in advance, and an answer to no request might be taken for that to the next.
 pub(super) async fn hear(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     within: Duration,
 ) -> Result<Asked, Option<StatusCode>> {
     let mut bytes = Vec::new();
@@ -60,7 +59,7 @@ pub(super) async fn hear(
 
 /// Reads the rest of a request, of which `body` came with its head.
 async fn hear_body(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     parts: Parts,
     mut body: Vec<u8>,
     length: usize,
@@ -85,7 +84,7 @@ async fn hear_body(
 
 /// Reads a head and how long it says its body is; what came of that is left in `bytes`.
 async fn hear_head(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     bytes: &mut Vec<u8>,
 ) -> Result<(Parts, usize), StatusCode> {
     let mut some = [0; 4096];
@@ -126,7 +125,11 @@ pub(super) fn refuse(status: StatusCode) -> Response<String> {
 }
 
 /// Sends an answer, the only one of its connection.
-pub(super) async fn say(stream: &mut TcpStream, answer: &Response<String>, with_body: bool) {
+pub(super) async fn say(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    answer: &Response<String>,
+    with_body: bool,
+) {
     let status = answer.status();
     let mut text = format!(
         "HTTP/1.1 {} {}\r\n",

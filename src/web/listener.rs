@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::Method;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -279,6 +280,25 @@ impl Callbacks {
     }
 }
 
+#[cfg(fuzzing)]
+impl Callbacks {
+    /// For the fuzzer alone: hears one request over any pipe, as it would for the first pending consent.
+    pub async fn hear_one(self, io: impl AsyncRead + AsyncWrite + Unpin, local: SocketAddr) {
+        let places: Vec<_> = self.pending.borrow().iter().flat_map(Place::of).collect();
+        let spot = places.first().map(|place| place.spot.clone());
+        let shared = Shared {
+            ears: self.ears,
+            places: watch::Sender::new(places),
+            connections: Arc::new(Semaphore::new(1)),
+            silent: Mutex::default(),
+            head: self.head,
+        };
+        if let Some(spot) = spot {
+            drop(timeout(WHOLE, hear_out(io, local, &spot, &shared, 0)).await);
+        }
+    }
+}
+
 fn is_taken(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
@@ -350,10 +370,20 @@ fn begin(stream: TcpStream, spot: Spot, shared: &Arc<Shared>, permit: OwnedSemap
 }
 
 /// Serves one connection: one request, one answer.
-async fn converse(mut stream: TcpStream, spot: &Spot, shared: &Shared, number: u64) {
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
+async fn converse(stream: TcpStream, spot: &Spot, shared: &Shared, number: u64) {
+    if let Ok(local) = stream.local_addr() {
+        hear_out(stream, local, spot, shared, number).await;
+    }
+}
+
+/// Hears one request and answers it.
+async fn hear_out(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    local: SocketAddr,
+    spot: &Spot,
+    shared: &Shared,
+    number: u64,
+) {
     let heard = exchange::hear(&mut stream, shared.head).await;
     // From here on it is not shown out any more.
     shared.silent().all.remove(&number);

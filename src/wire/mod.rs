@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub mod dial;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod proxy;
 #[cfg(test)]
 mod tests;

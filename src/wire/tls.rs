@@ -14,6 +14,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_platform_verifier::Verifier;
+#[cfg(not(fuzzing))]
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// The roots by which servers are believed, shared by every upstream connection so that sessions resume.
@@ -25,7 +26,8 @@ pub struct Trust {
 /// The certificate and key that local clients see.
 #[derive(Clone, Debug)]
 pub struct LocalTls {
-    config: Arc<ServerConfig>,
+    #[cfg_attr(fuzzing, expect(dead_code, reason = "the fuzzer's TLS is pretended"))]
+    pub(super) config: Arc<ServerConfig>,
 }
 
 /// Makes the one crypto library the default of this process. Calling it again changes nothing.
@@ -71,6 +73,7 @@ impl Trust {
         ClientConfig::clone(&self.config)
     }
 
+    #[cfg(not(fuzzing))]
     pub(super) fn connector(&self) -> TlsConnector {
         TlsConnector::from(Arc::clone(&self.config))
     }
@@ -120,6 +123,7 @@ impl LocalTls {
         })
     }
 
+    #[cfg(not(fuzzing))]
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.config))
     }

@@ -14,6 +14,8 @@ use super::locked;
 use super::vault::Wrap;
 use backend::{All, Backend, Change, Swapped};
 pub(super) use backend::{Kept, Lease};
+#[cfg(fuzzing)]
+pub(super) use file::fuzzing;
 pub use place::{Place, Reach};
 pub(super) use record::Record;
 

@@ -54,7 +54,7 @@ impl Cost {
     };
 
     /// The least Argon2 does, for tests of everything but the cost.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) const CHEAP: Self = Self {
         memory_kib: 8,
         passes: 1,

@@ -18,6 +18,8 @@ pub(super) use disk::{beside, private, resolve};
 use text::{Held, Row};
 
 mod disk;
+#[cfg(fuzzing)]
+pub(in crate::accounts) mod fuzzing;
 mod lease;
 #[cfg(test)]
 mod tests;
