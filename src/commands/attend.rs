@@ -134,6 +134,9 @@ async fn attend(launch: Launch, started: Started) -> anyhow::Result<ExitCode> {
     };
     let control = match socket {
         Ok(socket) => {
+            for why in socket.passed_over() {
+                warn!("no commands are heard at {why}");
+            }
             tracing::debug!("commands are heard at {}", socket.place().display());
             Some(tokio::spawn(control::serve(socket, office)))
         }

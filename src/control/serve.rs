@@ -47,31 +47,45 @@ pub struct Office {
 pub struct Socket {
     listener: net::UnixListener,
     place: PathBuf,
+    passed_over: Vec<String>,
 }
 
 impl Socket {
     /// Binds it. The error is for a person.
     pub fn bind(config: &Path) -> Result<Self, String> {
         let mut failures = Vec::new();
+        let mut passed_over = Vec::new();
         for place in candidates(config) {
             let bound = bind(&place).and_then(|listener| {
                 listener.set_nonblocking(true)?;
                 Ok(listener)
             });
             match bound {
-                Ok(listener) => return Ok(Self { listener, place }),
+                Ok(listener) => {
+                    return Ok(Self {
+                        listener,
+                        place,
+                        passed_over,
+                    });
+                }
                 Err(error) => {
-                    // Another place may do, but its owner should hear that this one is open to others.
+                    let why = format!("{}: {error}", place.display());
                     if error.raw_os_error().is_none()
                         && error.kind() == io::ErrorKind::PermissionDenied
                     {
-                        warn!("no commands are heard at {}: {error}", place.display());
+                        passed_over.push(why.clone());
                     }
-                    failures.push(format!("{}: {error}", place.display()));
+                    failures.push(why);
                 }
             }
         }
         Err(failures.join("; "))
+    }
+
+    /// Returns the places that would have come first but are open to others, each with the reason: their owner should
+    /// hear of it.
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
     }
 
     /// Returns where it is.
