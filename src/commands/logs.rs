@@ -1,8 +1,9 @@
 //! `emailproxy logs`: the running proxy's last log lines.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use super::{LogsArgs, complain, runtime, say};
+use super::{LogsArgs, complain, runtime};
 use crate::control::{Ask, Tell, reach};
 
 pub(super) fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
@@ -19,7 +20,10 @@ pub(super) fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
             .await?;
         while let Some(told) = proxy.hear().await? {
             if let Tell::Line { text } = told {
-                say(&text);
+                // Whoever read them has seen enough, as `head` does.
+                if writeln!(std::io::stdout(), "{text}").is_err() {
+                    break;
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, debug, error, info, info_span, warn};
@@ -31,9 +31,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often the log says that accepting fails, while it does.
 const REMINDER: Duration = Duration::from_secs(60);
-
-/// How many clients without a seat are told so at once.
-const TURNED_AWAY: usize = 16;
 
 /// A service's bound sockets, listening.
 #[derive(Debug)]
@@ -145,7 +142,6 @@ async fn accept(
     drain: Duration,
 ) {
     let mut sessions = JoinSet::new();
-    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
     let mut said: Option<Instant> = None;
     // A sender that is gone means the same as a stop.
     let mut stopped = pin!(async { drop(stop.wait_for(|stopping| *stopping).await) });
@@ -164,10 +160,10 @@ async fn accept(
                             );
                         }
                         // Whoever cannot even be told has to be dropped.
-                        if let Ok(turn) = Arc::clone(&turned_away).try_acquire_owned() {
+                        if let Some(room) = desk.seats.stand() {
                             sessions.spawn(async move {
                                 receive(stream, from, desk, None).await;
-                                drop(turn);
+                                drop(room);
                             });
                         }
                     }

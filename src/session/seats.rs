@@ -6,14 +6,30 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// How often the log says that a limit is reached.
 const REMINDER: Duration = Duration::from_secs(60);
 
+/// How many clients without a seat are told so at once, over all services: each costs a descriptor that nobody counts.
+const STANDING: usize = 16;
+
 /// The seats of a proxy, over all its services.
-#[derive(Debug, Default)]
-pub struct Seats(Mutex<Taken>);
+#[derive(Debug)]
+pub struct Seats {
+    taken: Mutex<Taken>,
+    standing: Arc<Semaphore>,
+}
+
+impl Default for Seats {
+    fn default() -> Self {
+        Self {
+            taken: Mutex::default(),
+            standing: Arc::new(Semaphore::new(STANDING)),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -43,6 +59,11 @@ impl Seats {
         })
     }
 
+    /// Lets a client without a seat stay while it is told so; nothing where too many stand already.
+    pub fn stand(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.standing).try_acquire_owned().ok()
+    }
+
     /// Returns whether it is time to say again that there is no seat left.
     pub fn is_worth_saying(&self) -> bool {
         let mut taken = self.taken();
@@ -54,7 +75,7 @@ impl Seats {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,5 +139,14 @@ mod tests {
         drop(two);
         let taken = seats.taken();
         assert!(taken.all == 0 && taken.by_account.is_empty());
+    }
+
+    #[test]
+    fn r25_few_clients_without_a_seat_stand_at_once_over_all_services() {
+        let seats = Seats::default();
+        let mut standing: Vec<_> = (0..STANDING).map(|_| seats.stand().unwrap()).collect();
+        assert!(seats.stand().is_none());
+        drop(standing.pop());
+        assert!(seats.stand().is_some());
     }
 }
