@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::text::{Held, parse, render, render_line};
+use super::text::{Held, is_documented, parse, render, render_line};
 use crate::accounts::store::import;
 
 const AT: &str = "tokens.json";
@@ -20,29 +20,27 @@ pub fn read_store(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads a good document in a file that another was being written into when the machine stopped. The good one must count,
-/// unless the other is whole.
+/// Reads a good document in a file that another was being written into when the machine stopped: the good one must count.
+///
+/// The fuzzer can find the right digest of anything; what bears it is not torn.
 pub fn read_torn(torn: &[u8]) {
+    if is_documented(torn) {
+        return;
+    }
     let good = parse(
         Path::new(AT),
         br#"{"version":1,"accounts":{"u@x":{"provider":"p"}}}"#,
     );
     let good = good.expect("a good document is read");
     let line = render_line(&good.rows, 7).expect("rows can be written");
-    let mut file = line.clone().into_bytes();
+    let mut file = line.into_bytes();
     file.extend_from_slice(torn);
     let held = parse(Path::new(AT), &file).expect("a torn document hides no other");
-    assert!(
-        held.sequence > 7
-            || same(
-                &held,
-                &Held {
-                    sequence: 7,
-                    ..good
-                }
-            ),
-        "a torn document counts"
-    );
+    let kept = Held {
+        sequence: 7,
+        ..good
+    };
+    assert!(same(&held, &kept), "a torn document counts");
 }
 
 /// Reads the predecessor's cache file.
