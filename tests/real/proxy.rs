@@ -197,16 +197,6 @@ impl Proxy {
         self.daemon.printed.find("the sign-in address", find).await
     }
 
-    /// Waits for an address that the program asks the account's owner to visit, other than an earlier one.
-    pub(crate) async fn another_sign_in(&self, user: &str, earlier: &str) -> String {
-        let words = format!("Please visit the following URL to authenticate account {user}: ");
-        let find = |line: &str| {
-            let address = line.split_once(&words)?.1.trim();
-            (address != earlier).then(|| address.to_owned())
-        };
-        self.daemon.printed.find("the sign-in address", find).await
-    }
-
     /// Checks that the debug log tells who logged in, and no password, token or other secret in any coding.
     pub(crate) fn kept_secrets(&self, stage: &Stage) {
         let log = self.daemon.printed.text();
