@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use emailproxy::wire::Io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The program's end.
@@ -140,6 +141,9 @@ fn wake(waker: &mut Option<Waker>) {
 fn broken() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
+
+/// Nothing is known of it that is not read.
+impl Io for Stream {}
 
 impl AsyncRead for Stream {
     fn poll_read(

@@ -5,16 +5,20 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub mod dial;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod proxy;
+mod stream;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+
+pub use stream::Io;
+use stream::Rewound;
 
 /// How long a peer may take to accept what we write.
 const WRITE_TIME: Duration = Duration::from_secs(30);
@@ -36,10 +40,6 @@ const FAREWELL: Duration = Duration::from_secs(4);
 
 /// How much is read from the socket at once while lines are being heard, in bytes.
 const CHUNK: usize = 4096;
-
-/// Anything that carries bytes both ways.
-pub trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
 
 /// Why a conversation ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -277,11 +277,7 @@ impl Wire {
         let peer = self.peer;
         let (deadline, patience) = (self.deadline, self.patience);
         let early = self.heard.get(self.taken..).unwrap_or_default().to_vec();
-        let handshake = tls.acceptor().accept(Rewound {
-            early,
-            given: 0,
-            io: self.io,
-        });
+        let handshake = tls.acceptor().accept(Rewound::new(early, self.io));
         let io = timed(until, handshake).await?;
         Ok(Self {
             io: Box::new(io),
@@ -367,57 +363,5 @@ async fn timed<T>(
         Err(_) => Err(Lost::TimedOut),
         Ok(Err(error)) => Err(Lost::Tls(tls::explain(&error))),
         Ok(Ok(io)) => Ok(io),
-    }
-}
-
-/// A stream whose first reads come from bytes that were already read.
-struct Rewound {
-    early: Vec<u8>,
-    given: usize,
-    io: Box<dyn Io>,
-}
-
-impl AsyncRead for Rewound {
-    fn poll_read(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        into: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        let left = self.early.get(self.given..).unwrap_or_default();
-        if left.is_empty() {
-            return std::pin::Pin::new(&mut self.io).poll_read(cx, into);
-        }
-        let count = left.len().min(into.remaining());
-        into.put_slice(left.get(..count).unwrap_or_default());
-        self.given += count;
-        if self.given == self.early.len() {
-            self.early = Vec::new();
-            self.given = 0;
-        }
-        std::task::Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Rewound {
-    fn poll_write(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        bytes: &[u8],
-    ) -> std::task::Poll<std::io::Result<usize>> {
-        std::pin::Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        std::pin::Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        std::pin::Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -1,7 +1,8 @@
-//! What one connection may cost behind its login: R-10.
+//! What one connection may cost behind its login, and for how long.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -47,24 +48,58 @@ async fn fill(at: std::net::SocketAddr) -> TcpStream {
     client
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn r10_a_flood_that_nobody_reads_fills_two_buffers_and_no_more() {
-    let provider = Provider::start().await;
+/// Starts the program before a server that lets in and then plays this.
+async fn before(provider: &Provider, then: Move) -> (Plan, Upstream, Program) {
     let authority = &provider.world.authority;
-    let flood = Move::Flood(b"* 1 EXISTS\r\n".repeat(1_000));
     let moves = [
         vec![Move::Tls(authority.server())],
         greeting("IMAP-0"),
         yes("IMAP-0"),
-        vec![flood],
+        vec![then],
     ];
     let server = Upstream::start(moves.concat()).await;
-    let path = Plan::bare(authority)
+    let plan = Plan::bare(authority)
         .service("IMAP-0", server.address, "")
-        .app(&provider, USER);
-    let config = path.write();
+        .app(provider, USER);
+    let config = plan.write();
     let home = config.parent().unwrap();
-    let mut program = Program::start(home, &["--config-file", config.to_str().unwrap()]);
+    let program = Program::start(home, &["--config-file", config.to_str().unwrap()]);
+    (plan, server, program)
+}
+
+#[tokio::test]
+async fn r27_a_client_that_is_gone_is_noticed_while_its_server_takes_nothing() {
+    let provider = Provider::start().await;
+    let (_plan, _server, mut program) = before(&provider, Move::Stand).await;
+    let client = fill(program.listens("IMAP").await).await;
+    SockRef::from(&client)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    let begun = Instant::now();
+    drop(client);
+    program.says("Closing IMAP connection").await;
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn r27_a_server_that_is_gone_is_noticed_while_its_client_takes_nothing() {
+    let provider = Provider::start().await;
+    let flood = Move::Vanish(b"* 1 EXISTS\r\n".repeat(1_000));
+    let (_plan, _server, mut program) = before(&provider, flood).await;
+    let at = program.listens("IMAP").await;
+    let mut client = TcpStream::connect(at).await.unwrap();
+    client.write_all(login("IMAP-0").as_bytes()).await.unwrap();
+    // Half a second belongs to the server, which sees only then that nobody takes more.
+    let begun = Instant::now();
+    program.says("Closing IMAP connection").await;
+    assert!(begun.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r10_a_flood_that_nobody_reads_fills_two_buffers_and_no_more() {
+    let provider = Provider::start().await;
+    let flood = Move::Flood(b"* 1 EXISTS\r\n".repeat(1_000));
+    let (_plan, _server, mut program) = before(&provider, flood).await;
     let at = program.listens("IMAP").await;
     // What is needed once is not what each one costs.
     drop(fill(at).await);

@@ -4,11 +4,14 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::provider::talk::Io;
@@ -24,6 +27,10 @@ pub(crate) enum Move {
     Hear,
     /// Say this over and over, as long as anybody takes it, and hear nothing.
     Flood(Vec<u8>),
+    /// Say nothing and hear nothing.
+    Stand,
+    /// Say this over and over until nobody takes it, and reset the connection.
+    Vanish(Vec<u8>),
     /// End this direction, and listen on.
     Finish,
     /// Hang up.
@@ -99,6 +106,9 @@ async fn perform(
     book: &Mutex<Vec<u8>>,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    if moves.iter().any(|step| matches!(step, Move::Vanish(_))) {
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    }
     let mut io: Box<dyn Io> = Box::new(stream);
     let (mut tag, mut line) = (String::new(), String::new());
     for step in moves {
@@ -117,6 +127,15 @@ async fn perform(
             Move::Flood(bytes) => loop {
                 io.write_all(&bytes).await?;
             },
+            Move::Stand => std::future::pending().await,
+            Move::Vanish(bytes) => {
+                // What nobody takes for so long, nobody will.
+                while timeout(Duration::from_millis(500), io.write_all(&bytes))
+                    .await
+                    .is_ok_and(|written| written.is_ok())
+                {}
+                return Ok(());
+            }
             Move::Finish => io.shutdown().await?,
             Move::HangUp => return Ok(()),
         }

@@ -31,6 +31,14 @@ const LINGER: Duration = Duration::from_secs(4);
 /// wants its answers.
 const HOLD: Duration = Duration::from_secs(1);
 
+/// How often to look, while bytes wait for a peer, whether the other has left: it is not read then, so that its end comes
+/// to nobody's ears.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long bytes may wait for a peer without one being taken. The longest time that a client gives a server is as long
+/// (RFC 5321 section 4.5.3.2.6).
+const STUCK: Duration = Duration::from_secs(10 * 60);
+
 /// How long to wait before looking again while nothing has ended.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -51,7 +59,14 @@ pub struct Traffic {
 ///
 /// The end of one direction is passed on, a client's once the server was silent for 1 s; the other then ends after 4 s
 /// without a byte. Where a peer takes nothing more, its own last words are still passed on, for as long, and the other
-/// is heard out without them going anywhere, so that it comes to hear these words. `traffic` is kept current, so that it is true also when the caller gives up in between.
+/// is heard out without them going anywhere, so that it comes to hear these words. Whoever leaves while it cannot be
+/// heard, because the other takes nothing, is noticed within 500 ms and the relay ends after 4 s without a byte.
+///
+/// `traffic` is kept current, so that it is true also when the caller gives up in between.
+///
+/// # Errors
+///
+/// What the sockets report, and bytes that waited for a peer for 10 minutes without one being taken.
 pub async fn splice(
     client: Wire,
     server: Wire,
@@ -67,8 +82,15 @@ pub async fn splice(
     let mut last = Instant::now();
     let mut linger = pin!(sleep_until(last + FAR));
     let mut hold = pin!(sleep_until(last + FAR));
+    let mut look = pin!(sleep_until(last + FAR));
+    let mut looks = false;
     poll_fn(|cx| {
         let before = progress(&up, &down);
+        if looks && look.as_mut().poll(cx).is_ready() {
+            looks = false;
+            up.look(&client, "server")?;
+            down.look(&server, "client")?;
+        }
         let release = down.ended || down.deaf || (up.ended && hold.as_mut().poll(cx).is_ready());
         let up_done = up.advance(
             &mut client,
@@ -86,7 +108,14 @@ pub async fn splice(
         if up_done.is_ready() && down_done.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if !(up.ended || down.ended || up.deaf || down.deaf) {
+        if !looks && (up.waits() || down.waits()) {
+            looks = true;
+            look.as_mut().reset(Instant::now() + LOOK);
+            if look.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        if !(up.is_ending() || down.is_ending()) {
             return Poll::Pending;
         }
         if before != progress(&up, &down) {
@@ -109,11 +138,11 @@ pub async fn splice(
 
 /// What changes whenever something happens that is worth waiting for: once the server has finished, only what it said
 /// last is.
-fn progress(up: &Direction, down: &Direction) -> [(u64, bool, bool); 2] {
-    let sent = if down.ended { 0 } else { up.moved };
+fn progress(up: &Direction, down: &Direction) -> [(u64, bool, bool, bool); 2] {
+    let sent = if down.ended || down.left { 0 } else { up.moved };
     [
-        (sent, up.ended, up.deaf),
-        (down.moved, down.ended, down.deaf),
+        (sent, up.ended, up.deaf, up.left),
+        (down.moved, down.ended, down.deaf, down.left),
     ]
 }
 
@@ -171,12 +200,16 @@ struct Direction {
     written: usize,
     moved: u64,
     unflushed: bool,
+    /// Who speaks has left, though not all that it said was heard.
+    left: bool,
     /// Nothing more comes.
     ended: bool,
     /// The end was passed on.
     closed: bool,
     /// Whom it leads to takes nothing more.
     deaf: bool,
+    /// How much had been moved when bytes were first seen waiting, and when that was.
+    stuck: Option<(u64, Instant)>,
 }
 
 impl Direction {
@@ -186,10 +219,44 @@ impl Direction {
             written: 0,
             moved: 0,
             unflushed: false,
+            left: false,
             ended: false,
             closed: false,
             deaf: false,
+            stuck: None,
         }
+    }
+
+    /// Returns whether bytes wait for whom it leads to.
+    fn waits(&self) -> bool {
+        self.unflushed || !self.kept.is_empty()
+    }
+
+    /// Returns whether it will not go on for long.
+    fn is_ending(&self) -> bool {
+        self.left || self.ended || self.deaf
+    }
+
+    /// Looks at what does not show by moving bytes: that `from` has left, and that `to` has taken nothing for too long.
+    fn look(&mut self, from: &dyn Io, to: &str) -> io::Result<()> {
+        if !self.waits() {
+            self.stuck = None;
+            return Ok(());
+        }
+        self.left |= from.has_left();
+        let now = Instant::now();
+        match self.stuck {
+            Some((moved, since)) if moved == self.moved => {
+                if now - since >= STUCK {
+                    let minutes = STUCK.as_secs() / 60;
+                    return Err(io::Error::other(format!(
+                        "for {minutes} minutes the {to} took nothing of what waited for it"
+                    )));
+                }
+            }
+            _ => self.stuck = Some((self.moved, now)),
+        }
+        Ok(())
     }
 
     /// Moves what can be moved now. Ready once the end was passed on, which `may_close` allows.

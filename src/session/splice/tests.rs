@@ -3,6 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::*;
 use crate::protocol::guard::Speech;
@@ -11,6 +12,8 @@ use crate::protocol::guard::Speech;
 struct Stuck {
     told: usize,
 }
+
+impl Io for Stuck {}
 
 impl tokio::io::AsyncRead for Stuck {
     fn poll_read(
@@ -308,5 +311,96 @@ async fn r10_no_more_is_kept_than_was_read_at_once() {
         assert!(moved.unwrap().is_pending());
         assert!(!up.kept.is_empty());
         assert!(up.kept.capacity() <= SCRATCH, "{}", up.kept.capacity());
+    }
+}
+
+/// Writes until nobody takes more.
+async fn fill(stream: &mut TcpStream) {
+    let talk = [b'x'; 4096];
+    while timeout(Duration::from_secs(1), stream.write_all(&talk))
+        .await
+        .is_ok_and(|written| written.is_ok())
+    {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_who_is_reset_while_the_other_takes_nothing_is_noticed() {
+    for from_client in [true, false] {
+        let (client, at_client) = socket().await;
+        let (server, at_server) = socket().await;
+        let (mut leaving, _deaf) = if from_client {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        let relay = tokio::spawn(splice_sockets(at_client, at_server));
+        fill(&mut leaving).await;
+        let begun = Instant::now();
+        reset(leaving);
+        relay.await.unwrap().0.unwrap();
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_a_half_close_that_cannot_be_heard_yet_is_noticed() {
+    for deaf in [true, false] {
+        let (mut client, at_client) = socket().await;
+        let (mut server, at_server) = socket().await;
+        // There is room for all of it, so that the end comes through.
+        let wide = socket2::SockRef::from(&at_client);
+        wide.set_recv_buffer_size(1024 * 1024).unwrap();
+        socket2::SockRef::from(&client)
+            .set_send_buffer_size(1024 * 1024)
+            .unwrap();
+        let relay = tokio::spawn(splice_sockets(at_client, at_server));
+        let mail = vec![b'x'; 300_000];
+        client.write_all(&mail).await.unwrap();
+        client.shutdown().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let begun = Instant::now();
+        let mut heard = Vec::new();
+        if !deaf {
+            server.read_to_end(&mut heard).await.unwrap();
+            assert!(heard == mail, "{} bytes", heard.len());
+        }
+        relay.await.unwrap().0.unwrap();
+        let most = Duration::from_secs(if deaf { 2 } else { 5 });
+        assert!(begun.elapsed() <= most, "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_nobody_takes_for_ten_minutes_end_the_relay() {
+    for to in ["server", "client"] {
+        let (client, server, task) = relay(64);
+        let (mut speaks, mut deaf) = if to == "server" {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        let begun = Instant::now();
+        let speaking = tokio::spawn(async move {
+            drop(speaks.write_all(&[b'x'; 100_000]).await);
+            speaks
+        });
+        // As long as any is taken, it goes on.
+        for _ in 0..7 {
+            tokio::time::sleep(STUCK - Duration::from_secs(1)).await;
+            deaf.read_u8().await.unwrap();
+        }
+        let patient = begun.elapsed();
+        let fault = task.await.unwrap().0.unwrap_err().to_string();
+        assert_eq!(
+            fault,
+            format!("for 10 minutes the {to} took nothing of what waited for it")
+        );
+        let alone = begun.elapsed() - patient;
+        assert!(alone >= STUCK && alone <= STUCK + 2 * LOOK, "{alone:?}");
+        speaking.abort();
     }
 }
