@@ -38,6 +38,12 @@ const MAX_HELD: usize = 64 * 1024;
 /// How long a peer that closed its direction while it waits for its login may still be there for the answer.
 const FAREWELL: Duration = Duration::from_secs(4);
 
+/// How long a peer that closed its direction behind further commands may still be there for their answers.
+const ANSWERS: Duration = Duration::from_secs(60);
+
+/// How often to look whether a peer has left whose bytes are not read.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How much is read from the socket at once while lines are being heard, in bytes.
 const CHUNK: usize = 4096;
 
@@ -170,25 +176,30 @@ impl Wire {
         Ok(self.waiting())
     }
 
-    /// Returns once the peer has hung up with nothing left to say, 4 s after a mere end of its direction; keeps what it says meanwhile, up to 64 KiB.
+    /// Returns once the peer has hung up: 4 s after the end of its direction, 60 s where commands of it still wait. Keeps what
+    /// it says meanwhile, up to 64 KiB.
     ///
-    /// A client that sent everything and then closed its direction still waits for answers, so that does not count.
+    /// A client that sent everything and then closed its direction still waits for answers, and nobody can tell it from one
+    /// that has left.
     pub async fn gone(&mut self) {
         // Who waits for us is not slow.
         self.begun = None;
         let mut chunk = [0_u8; CHUNK];
         while self.waiting().len() < MAX_HELD {
             match self.io.read(&mut chunk).await {
-                Ok(0) if !self.waiting().is_empty() => break,
-                // Nobody can tell a peer that has left from one that only listens now.
-                Ok(0) => return sleep(FAREWELL).await,
+                Ok(0) if self.waiting().is_empty() => return sleep(FAREWELL).await,
+                Ok(0) => return sleep(ANSWERS).await,
                 Err(_) => return,
                 Ok(read) => self
                     .heard
                     .extend_from_slice(chunk.get(..read).unwrap_or_default()),
             }
         }
-        std::future::pending::<()>().await;
+        // From here on only its socket knows.
+        while !self.io.has_left() {
+            sleep(LOOK).await;
+        }
+        sleep(ANSWERS).await;
     }
 
     /// Takes one line, without its LF or CRLF. `limit` counts the bytes before the line end. A line that has begun must

@@ -96,3 +96,43 @@ async fn what_nobody_took_is_handed_over() {
     let (_io, heard) = wire.into_parts();
     assert_eq!(heard, b"next command\r\n");
 }
+
+#[tokio::test(start_paused = true)]
+async fn r27_a_client_that_has_left_is_not_waited_for_whatever_it_said_before() {
+    for (said, seconds) in [(&b""[..], 4), (b"A2 LOGOUT\r\n", 60)] {
+        let (ours, mut theirs) = duplex(64);
+        let mut wire = Wire::new(ours, "test");
+        theirs.write_all(said).await.unwrap();
+        let begun = Instant::now();
+        assert!(
+            timeout(SOON * 100, wire.gone()).await.is_err(),
+            "still here"
+        );
+        assert_eq!(wire.waiting(), said);
+        drop(theirs);
+        let left = begun.elapsed();
+        wire.gone().await;
+        assert_eq!((begun.elapsed() - left).as_secs(), seconds);
+    }
+}
+
+#[tokio::test]
+async fn r27_much_behind_a_login_does_not_hide_that_its_client_has_left() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut theirs = tokio::net::TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let mut wire = Wire::new(listener.accept().await.unwrap().0, "test");
+    // More than is kept, and no more than the sockets hold: an end behind what they do not hold never comes.
+    let flood = vec![b'x'; MAX_HELD + 32 * 1024];
+    let (flooded, heard) = tokio::join!(
+        theirs.write_all(&flood),
+        timeout(Duration::from_millis(500), wire.gone()),
+    );
+    flooded.unwrap();
+    assert!(heard.is_err(), "still here");
+    drop(theirs);
+    tokio::time::pause();
+    wire.gone().await;
+    assert!(wire.waiting().len() <= MAX_HELD + CHUNK);
+}
