@@ -29,8 +29,12 @@ use crate::{Bytes, locked, runtime, weighed};
 /// The most one session may take, in bytes, beside what is said to it and what is logged.
 const MOST: usize = 1024 * 1024;
 
-/// How long a session may last once its client has left or is silent before a login.
-const END: Duration = Duration::from_secs(30 * 60);
+/// How long a session may last before a login while its client stays and is silent: three times until nobody gave consent,
+/// and the minute that a login may take.
+const SILENT: Duration = Duration::from_secs(32 * 60);
+
+/// How long a session may last once its client has left: the time that bytes may wait for a server which takes nothing.
+const LEFT: Duration = Duration::from_secs(11 * 60);
 
 /// What happens in one session.
 #[derive(Arbitrary, Clone, Debug)]
@@ -245,15 +249,16 @@ async fn play_out<D: Dialogue>(
             .as_ref()
             .is_some_and(|world| world.relay.is_some())
     };
-    if !play.stays || relays() {
+    let leaves = !play.stays || relays();
+    if leaves {
         client.end();
     }
     let mut session = session;
-    let mut ended = timeout(END, &mut session).await;
-    if ended.is_err() && relays() {
+    let mut ended = timeout(if leaves { LEFT } else { SILENT }, &mut session).await;
+    if ended.is_err() && !leaves && relays() {
         // It logged in while nobody looked; a relay lasts as long as its client.
         client.end();
-        ended = timeout(END, session).await;
+        ended = timeout(LEFT, session).await;
     }
     assert!(ended.is_ok(), "the session does not end");
     said

@@ -1,5 +1,7 @@
 //! One side of a dialogue alone: a client of any manners before its login, or a server of any manners up to ours.
 
+use std::cell::Cell;
+
 use emailproxy::protocol::{Dialogue, Heard, Identity, Local, Login, Offer, StartTls};
 use emailproxy::refusal::{NotAdmitted, Refusal};
 use emailproxy::secret::{AccessToken, Password};
@@ -8,7 +10,7 @@ use emailproxy::wire::fuzzing::HELLO;
 use emailproxy::wire::tls::Trust;
 
 use crate::pipe::pipe;
-use crate::promises::{Kind, TOKEN, check_line, check_open, check_server, find};
+use crate::promises::{Kind, TOKEN, check_line, check_open, check_server, holds};
 use crate::{runtime, weighed};
 
 /// The most that hearing a client may take, in bytes: two lines of the greatest length, decoded, and what was read.
@@ -97,10 +99,6 @@ pub fn server<D: Dialogue>(kind: Kind, input: &[u8]) {
     let Some((flags, width, bytes)) = manners(input) else {
         return;
     };
-    if find(bytes, TOKEN.as_bytes()).is_some() {
-        // Nothing can be kept from a server that knows it already.
-        return;
-    }
     let starttls = flags & 1 != 0;
     let (remote, stream) = pipe(width);
     let token = AccessToken::parse(&format!("{TOKEN}-1")).expect("a good token");
@@ -117,8 +115,11 @@ pub fn server<D: Dialogue>(kind: Kind, input: &[u8]) {
         verb: "LOGIN",
     };
     let trust = TRUST.with(Clone::clone);
+    // Nothing can be kept from a server that says the token before it was shown it.
+    let knew = Cell::new(false);
     let speak = async {
         let mut seen = 0;
+        let mut said = Vec::new();
         for (number, piece) in bytes.split(|&byte| byte == 255).enumerate() {
             if number > 0 {
                 let Some(heard) = remote.listen(seen).await else {
@@ -128,6 +129,10 @@ pub fn server<D: Dialogue>(kind: Kind, input: &[u8]) {
                     remote.say(HELLO);
                 }
                 seen = heard.len();
+            }
+            said.extend_from_slice(piece);
+            if holds(&said, TOKEN) && !holds(&remote.heard(), TOKEN) {
+                knew.set(true);
             }
             remote.say(piece);
         }
@@ -155,6 +160,9 @@ pub fn server<D: Dialogue>(kind: Kind, input: &[u8]) {
     };
     let ((done, ()), most) = weighed(|| runtime().block_on(async { tokio::join!(log_in, speak) }));
     assert!(most < MOST + bytes.len() * 2, "{most} bytes for one server");
+    if knew.get() {
+        return;
+    }
     let heard = remote.heard();
     if starttls {
         check_server(kind, false, &heard, None);

@@ -143,7 +143,12 @@ fn broken() -> io::Error {
 }
 
 /// Nothing is known of it that is not read.
-impl Io for Stream {}
+impl Io for Stream {
+    fn has_left(&self) -> bool {
+        let pipe = self.pipe();
+        pipe.ended || pipe.broken
+    }
+}
 
 impl AsyncRead for Stream {
     fn poll_read(
