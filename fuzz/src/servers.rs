@@ -6,7 +6,7 @@ use arbitrary::Arbitrary;
 use emailproxy::wire::fuzzing::HELLO;
 
 use crate::pipe::Remote;
-use crate::promises::{Kind, TOKEN, holds};
+use crate::promises::{Kind, PASSWORD, TOKEN, holds};
 use crate::{Bytes, locked};
 
 /// What a server does when it was spoken to.
@@ -37,10 +37,12 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Returns whether a token is said that was never shown.
-    pub fn knows_token(&self) -> bool {
+    /// Returns whether a secret is said that was never shown.
+    pub fn knows_secret(&self) -> bool {
         match self {
-            Self::Raw(bytes) | Self::Behind(bytes) | Self::Before(bytes) => holds(&bytes.0, TOKEN),
+            Self::Raw(Bytes(bytes)) | Self::Behind(Bytes(bytes)) | Self::Before(Bytes(bytes)) => {
+                holds(bytes, TOKEN) || holds(bytes, PASSWORD)
+            }
             _ => false,
         }
     }
