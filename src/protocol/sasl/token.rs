@@ -6,6 +6,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 use super::{Nonsense, unbase64};
@@ -13,7 +14,8 @@ use crate::protocol::Identity;
 use crate::said::Said;
 use crate::secret::AccessToken;
 
-/// The shortest run of token characters that is compared with our secrets when a server speaks.
+/// The shortest run of token characters that is compared with our secrets when a server speaks. In a word
+/// of more than [`LONGEST_WORD`] bytes it takes twice as many.
 const TELLING: usize = 16;
 
 /// No word that a server says to people is longer; an echoed token is, in whatever encoding.
@@ -141,23 +143,42 @@ impl Message<'_> {
     /// Returns whether a server's words repeat our secrets.
     pub fn is_told_by(&self, text: &[u8]) -> bool {
         text.split(|&byte| !(byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)))
-            .filter(|run| run.len() >= TELLING)
             .any(|run| self.is_ours(String::from_utf8_lossy(run).trim_end_matches('.')))
     }
 
-    /// Returns whether a word gives our secrets away, as it is or wrapped in base64 once more.
+    /// Returns whether a word gives our secrets away, as they are or wrapped in base64 once more, even where something was
+    /// cut off or put around them.
     fn is_ours(&self, word: &str) -> bool {
-        let secrets = [self.base64.as_str(), self.token.reveal()];
-        if word.len() >= TELLING
-            && secrets
-                .iter()
-                .any(|secret| secret.contains(word) || word.contains(secret))
-        {
-            return true;
+        if word.len() < TELLING {
+            return false;
         }
-        unbase64(word.as_bytes()).is_ok_and(|wrapped| {
-            let wrapped = String::from_utf8_lossy(&wrapped);
-            secrets.iter().any(|secret| wrapped.contains(secret))
+        self.repeats(word.as_bytes())
+            || word
+                .split(|c: char| !(c.is_ascii_alphanumeric() || c == '+' || c == '/'))
+                .any(|coded| self.is_wrapped_in(coded))
+    }
+
+    /// Returns whether bytes are a piece of a secret, or hold one.
+    fn repeats(&self, bytes: &[u8]) -> bool {
+        let secrets = [self.base64.as_bytes(), self.token.reveal().as_bytes()];
+        secrets.iter().any(|secret| {
+            let within = |piece| memmem::find(secret, piece).is_some();
+            let piece = if bytes.len() > LONGEST_WORD {
+                // A flood must not cost too much.
+                bytes.chunks_exact(TELLING).any(within)
+            } else {
+                bytes.windows(TELLING).any(within)
+            };
+            piece || memmem::find(bytes, secret).is_some()
+        })
+    }
+
+    /// Returns whether base64 holds a secret, wherever in it that begins.
+    fn is_wrapped_in(&self, coded: &str) -> bool {
+        (0..4).any(|skipped| {
+            let coded = coded.get(skipped..).unwrap_or_default();
+            let whole = coded.get(..coded.len() / 4 * 4).unwrap_or_default();
+            unbase64(whole.as_bytes()).is_ok_and(|bytes| self.repeats(&bytes))
         })
     }
 
@@ -300,6 +321,10 @@ mod tests {
             STANDARD.encode("token ya29.a-rather-long-token"),
             STANDARD.encode(format!(r#"{{"x":"{}"}}"#, message.reveal())),
             "7961".repeat(30),
+            // Cut off and glued to something else.
+            format!("xyz{}", &STANDARD.encode("of ya29.a-rather-long-token")),
+            "QQya29.a-rather-long-tokeQQ".into(),
+            format!("ABCDE{}FG", &message.reveal()[3..40]),
         ] {
             assert_eq!(message.heard(format!("no: {wrapped}")).as_str(), "no: ***");
         }
