@@ -16,9 +16,9 @@
 //! | [`accounts`] | who may log in and which token they get |
 //! | [`oauth`] | how a provider is asked for a token |
 //! | [`providers`] | what is known about providers, as data |
-//! | [`web`] | the browser's side: the consent's return |
+//! | [`web`] | the browser's side: the consent's return, the page for people, what is told to machines |
 //! | [`control`] | the owner-only socket by which commands ask the running proxy |
-//! | [`refusal`], [`said`], [`secret`], `lookup` | leaves anybody may use |
+//! | [`refusal`], [`said`], [`secret`], [`meter`], `lookup` | leaves anybody may use |
 //!
 //! Imports go one way; `docs/ARCHITECTURE.md` has the table and `tests/floor_plan.rs` holds it.
 
@@ -29,6 +29,7 @@ pub mod commands;
 pub mod config;
 pub mod control;
 mod lookup;
+pub mod meter;
 pub mod oauth;
 pub mod protocol;
 pub mod providers;

@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("session", &["protocol", "accounts", "wire", "config"]),
     ("protocol", &["wire"]),
     ("wire", &[]),
-    ("web", &["accounts", "config"]),
+    ("web", &["accounts", "config", "control"]),
     ("control", &["accounts", "config"]),
     ("accounts", &["oauth", "config"]),
     ("oauth", &["config"]),
@@ -31,7 +31,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// What anybody may name; leaves name only each other.
-const LEAVES: [&str; 5] = ["secret", "refusal", "said", "providers", "lookup"];
+const LEAVES: [&str; 6] = ["secret", "refusal", "said", "providers", "lookup", "meter"];
 
 /// The most lines of one file.
 const MAX_LINES: usize = 500;

@@ -92,6 +92,11 @@ impl Access {
         own.min(wall.unwrap_or_default())
     }
 
+    /// Returns how long ago it came.
+    pub(super) fn age(&self) -> Duration {
+        self.life.saturating_sub(self.left())
+    }
+
     /// Returns how long before its end it should be renewed, where its servers want `least`.
     pub(super) fn margin(&self, least: Duration) -> Duration {
         least.max(MARGIN).min(self.life / 2)

@@ -14,6 +14,7 @@ use super::source::refusal;
 use super::store::Lease;
 use super::token::{Account, Landed, State};
 use super::turn::Turn;
+use crate::meter::Request;
 use crate::oauth::{Error, Grant};
 use crate::refusal::Refusal;
 use crate::said::Said;
@@ -57,6 +58,7 @@ impl Accounts {
                     let world = this.world();
                     let asking = world.source.ask(&settings, secret.as_ref(), &grant);
                     let answer = asking.await;
+                    this.meters().requested(outcome(&answer));
                     if let Err(Error::GrantDead(_)) = &answer {
                         // Somebody may have spent it meanwhile, and brought its successor.
                         this.look(&account).await.ok();
@@ -229,6 +231,16 @@ impl Accounts {
             account.state().unwritten = false;
         }
         written.is_ok()
+    }
+}
+
+/// Returns how a request ended, as it is counted.
+fn outcome(answer: &Result<crate::oauth::Tokens, Error>) -> Request {
+    match answer {
+        Ok(_) => Request::Success,
+        Err(Error::GrantDead(_)) => Request::Dead,
+        Err(Error::Unavailable(_) | Error::Throttled { .. }) => Request::Unavailable,
+        Err(_) => Request::Refused,
     }
 }
 

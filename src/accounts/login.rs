@@ -14,7 +14,7 @@ use super::flight::landed;
 use super::lock::Pass;
 use super::source::refusal;
 use super::token::{Account, Landed, State};
-use super::{Accounts, Admitted, Caller};
+use super::{Accounts, Admitted, Caller, clock};
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::{AccessToken, Password};
@@ -240,7 +240,12 @@ impl Accounts {
         password: &Password,
         admitted: Admitted,
     ) -> Admitted {
-        if account.state().pace.used() {
+        let begins = {
+            let mut state = account.state();
+            state.last_login = Some(clock::unix());
+            state.pace.used()
+        };
+        if begins {
             self.tend();
         }
         self.move_secret(account, password);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::{AccountError, Config, GrantKind};
+use crate::meter::Meters;
 use crate::oauth::Endpoint;
 use crate::refusal::{NotAdmitted, Refusal};
 use crate::said::Said;
@@ -23,6 +24,7 @@ pub use identity::Admitted;
 pub use invitation::{Answer, Doubt, Outcome, Pending, UserCode};
 pub use passwords::{LocalPassword, NewPassword, Passwords};
 use proof::Prover;
+pub use snapshot::{AccountState, Standing};
 use source::Source;
 use store::Store;
 pub use store::{Place, Reach};
@@ -96,6 +98,7 @@ pub struct Accounts {
     /// Bounds the requests that nobody waits for.
     background: Arc<Semaphore>,
     idle: Mutex<idle::Idle>,
+    meters: Meters,
 }
 
 /// What a reload replaces.
@@ -130,32 +133,6 @@ impl Caller {
         service: String::new(),
         address: None,
     };
-}
-
-/// One account as `status` shows it.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, PartialEq, Eq)]
-pub struct AccountState {
-    /// The account's name.
-    pub account: String,
-    /// The grant's name.
-    pub grant: String,
-    /// How many local passwords it has.
-    #[serde(default)]
-    pub passwords: usize,
-    /// Whether its tokens can be renewed from a start on, before anybody logs in.
-    #[serde(default)]
-    pub unattended: bool,
-    /// `needs consent`, `waiting for consent`, `authorised`, `locked until the next login`, ...
-    pub state: String,
-    /// Seconds until the access token expires, where one is held.
-    pub expires_in: Option<u64>,
-    /// The sign-in address, while consent is waited for.
-    pub url: Option<String>,
-    /// What to type in there, in the device grant.
-    #[serde(default)]
-    pub code: Option<String>,
-    /// The last failure, if it was the last thing that happened.
-    pub last_error: Option<String>,
 }
 
 impl Accounts {
@@ -204,6 +181,7 @@ impl Accounts {
             tended: AtomicBool::new(false),
             background: Arc::new(Semaphore::new(ahead::AT_ONCE)),
             idle: Mutex::default(),
+            meters: Meters::default(),
         });
         accounts.open_unattended();
         accounts.tend();
@@ -318,6 +296,11 @@ impl Accounts {
                 within.as_secs()
             ),
         }
+    }
+
+    /// Returns what is counted.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Returns whether the proxy is going down.

@@ -67,6 +67,8 @@ pub(super) struct State {
     pub(super) flight: Option<watch::Receiver<Option<Landed>>>,
     /// What went wrong last, if nothing has gone right since.
     pub(super) last_error: Option<String>,
+    /// When a login last got a token, in seconds since 1970.
+    pub(super) last_login: Option<u64>,
     /// Whether a token was obtained from the provider in this process.
     pub(super) served: bool,
     /// Whether moving the plain client secret to its encrypted form was tried.
@@ -120,6 +122,7 @@ impl Account {
                 unwritten: false,
                 flight: None,
                 last_error: None,
+                last_login: None,
                 served: false,
                 moved_secret: false,
                 spurned: None,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use sd_notify::NotifyState;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::notices::Spawner;
@@ -18,7 +19,7 @@ use super::{
     LogFormat, RunArgs, invite, logging, pasted_lines, process, read_config, runtime, store_place,
 };
 use crate::config::{Config, Options};
-use crate::control::{self, Office, Recent, Socket};
+use crate::control::{self, LinkFile, Recent, Socket};
 
 /// Runs the proxy until it is told to stop.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -71,6 +72,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         store: settled,
         external_auth,
         drain: DRAIN,
+        recent,
     };
     let runtime = runtime()?;
     let started = Started {
@@ -78,7 +80,6 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         socket,
         spawner,
         sandbox,
-        recent,
         logging,
         draws,
     };
@@ -95,7 +96,6 @@ struct Started {
     socket: Result<Socket, String>,
     spawner: Option<Spawner>,
     sandbox: Sandbox,
-    recent: Recent,
     logging: logging::Logging,
     /// Whether the log shows QR codes.
     draws: bool,
@@ -108,7 +108,6 @@ async fn attend(launch: Launch, started: Started) -> anyhow::Result<ExitCode> {
         socket,
         spawner,
         sandbox,
-        recent,
         mut logging,
         draws,
     } = started;
@@ -127,11 +126,8 @@ async fn attend(launch: Launch, started: Started) -> anyhow::Result<ExitCode> {
     if let Some(spawner) = spawner {
         tokio::spawn(spawner.tell(daemon.accounts.pending()));
     }
-    let office = Office {
-        accounts: Arc::clone(&daemon.accounts),
-        services: daemon.services(),
-        recent,
-    };
+    let office = daemon.office();
+    let link = link_beside(&daemon, socket.as_ref().ok());
     let control = match socket {
         Ok(socket) => {
             for why in socket.passed_over() {
@@ -173,13 +169,35 @@ async fn attend(launch: Launch, started: Started) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => {}
         _ = quit.recv() => {}
     }
-    if let Some(task) = control {
+    for task in [control, link].into_iter().flatten() {
         task.abort();
-        // With its task the socket goes.
+        // With their tasks the socket and the link go.
         drop(task.await);
     }
     info!("Stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps the way to the page in a file beside the control socket, as long as the proxy runs.
+fn link_beside(daemon: &Daemon, socket: Option<&Socket>) -> Option<JoinHandle<()>> {
+    let page = Arc::clone(daemon.page.as_ref()?);
+    let Some(socket) = socket else {
+        warn!("`emailproxy web` cannot show the way to the page of this proxy");
+        return None;
+    };
+    let file = LinkFile::beside(socket.place());
+    Some(tokio::spawn(async move {
+        let mut changes = page.link_changes();
+        loop {
+            changes.mark_unchanged();
+            if let Err(error) = file.write(&page.link()) {
+                warn!("`emailproxy web` cannot show the way to the page of this proxy: {error}");
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }))
 }
 
 /// Reads the configuration file again. `first` are the options of the start, of which some hold as long as the process.
@@ -202,6 +220,8 @@ fn reload(daemon: &mut Daemon, path: &Path, sandbox: &Sandbox, first: &Options) 
             for (key, same) in [
                 ("sandbox", now.sandbox == first.sandbox),
                 ("notify_command", now.notify_command == first.notify_command),
+                ("web", now.web.listen == first.web.listen),
+                ("base_url", now.web.base == first.web.base),
             ] {
                 if !same {
                     warn!("{key} has changed; the new one is used from the next start");

@@ -72,7 +72,7 @@ async fn through(mut proxy: Conversation, account: &str) -> anyhow::Result<ExitC
                         complain(&text);
                         return Ok(ExitCode::FAILURE);
                     }
-                    Tell::Line { .. } | Tell::Status { .. } | Tell::Passwords { .. } | Tell::Token { .. } => {}
+                    Tell::Line { .. } | Tell::Status(_) | Tell::Passwords { .. } | Tell::Token { .. } => {}
                 }
             }
             Some(line) = typed.recv() => match (&doubt, read_yes_or_no(&line)) {
@@ -106,10 +106,9 @@ async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
     };
     let accounts = Accounts::open(Arc::new(config), endpoint, setup).map_err(|why| anyhow!(why))?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let callbacks = tokio::spawn(crate::web::serve_callbacks(
-        Arc::clone(&accounts),
-        async move { drop(stopped.await) },
-    ));
+    let callbacks = tokio::spawn(crate::web::serve(Arc::clone(&accounts), None, async move {
+        drop(stopped.await)
+    }));
     let mut pending = accounts.pending();
     let mut typed = pasted_lines();
     let login = Arc::clone(&accounts);

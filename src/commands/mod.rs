@@ -26,6 +26,7 @@ mod sandbox;
 pub mod show_config;
 mod status;
 mod token;
+mod web;
 
 /// The program's command line.
 #[derive(Debug, Parser)]
@@ -65,6 +66,8 @@ enum Command {
     Logs(LogsArgs),
     /// Show the running proxy's services and accounts
     Status(StatusArgs),
+    /// Show the way to the running proxy's page, or open it: accounts at a glance, a button to sign in, the log
+    Web(WebArgs),
     /// Show what the configuration file comes to, and where each value is from
     Config(show_config::ConfigArgs),
     /// Run the notice command for a running proxy, which starts this itself
@@ -161,6 +164,20 @@ struct StatusArgs {
     config: Where,
 }
 
+#[derive(Args, Clone, Debug)]
+struct WebArgs {
+    /// Open it in the desktop's browser; by default this is done on a terminal of a desktop
+    #[arg(long)]
+    open: bool,
+
+    /// Print the link only
+    #[arg(long, conflicts_with = "open")]
+    print: bool,
+
+    #[command(flatten)]
+    config: Where,
+}
+
 /// Runs the program: reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
     process::prepare();
@@ -175,6 +192,7 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::token(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Status(args) => status::status(&args),
+        Command::Web(args) => web::web(&args),
         Command::Config(args) => show_config::run(&args),
         Command::SpawnNotices => notices::serve(),
     };

@@ -3,22 +3,24 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::info;
 
 use super::process;
 use crate::accounts::{Accounts, Place, Reach, Setup};
 use crate::config::{Config, LocalTls, Protocol, Service};
-use crate::control::ServiceState;
+use crate::control::{Live, Office, Recent, ServiceState};
 use crate::oauth::Endpoint;
 use crate::protocol::{imap::Imap, pop::Pop, smtp::Smtp};
 use crate::session::listener::{self, Bound};
 use crate::session::seats::Seats;
 use crate::session::upstream::Upstreams;
 use crate::session::{Desk, Door};
+use crate::web::{Page, bind_page};
 use crate::wire::dial::Proxy;
 use crate::wire::tls::{self, Trust};
 
@@ -36,6 +38,8 @@ pub struct Launch {
     pub external_auth: bool,
     /// How long relayed sessions may go on after [`Daemon::stop`].
     pub drain: Duration,
+    /// The last log lines, as the page shows them.
+    pub recent: Recent,
 }
 
 /// A running proxy.
@@ -43,6 +47,10 @@ pub struct Launch {
 pub struct Daemon {
     /// The accounts.
     pub accounts: Arc<Accounts>,
+    /// The page, where there is one.
+    pub page: Option<Arc<Page>>,
+    /// When it was started.
+    started: Instant,
     launch: Launch,
     upstreams: Arc<Upstreams>,
     seats: Arc<Seats>,
@@ -77,6 +85,7 @@ impl Daemon {
                 listener::bind(service).map_err(|why| anyhow!(why))?,
             ));
         }
+        let sockets = bind_page(&launch.config.options.web).map_err(|why| anyhow!(why))?;
         let setup = Setup {
             store: launch.store.clone(),
             reach,
@@ -85,20 +94,40 @@ impl Daemon {
         let config = Arc::new(launch.config.clone());
         let accounts = Accounts::open(config, endpoint, setup).map_err(|why| anyhow!(why))?;
         let (stop_callbacks, mut stopped) = watch::channel(false);
+        let seats = Arc::default();
+        let services = watch::channel(Vec::new()).0;
+        let started = Instant::now();
+        let office = office(&launch, &accounts, &services, &seats, started);
+        let page = match sockets {
+            None => None,
+            Some(sockets) => {
+                let options = &launch.config.options.web;
+                let page = Page::new(office, sockets.address, options);
+                let page = Arc::new(page.map_err(|why| anyhow!(why))?);
+                info!(
+                    "the page is at {}; `emailproxy web` shows the way in",
+                    page.home().url()
+                );
+                Some((page, sockets))
+            }
+        };
+        let shown = page.as_ref().map(|(page, _)| Arc::clone(page));
         let for_web = Arc::clone(&accounts);
         let callbacks = tokio::spawn(async move {
-            crate::web::serve_callbacks(for_web, async move {
+            crate::web::serve(for_web, page, async move {
                 drop(stopped.wait_for(|stopping| *stopping).await);
             })
             .await;
         });
         let mut daemon = Self {
             accounts,
+            page: shown,
+            started,
             launch,
             upstreams,
-            seats: Arc::default(),
+            seats,
             listening: HashMap::new(),
-            services: watch::channel(Vec::new()).0,
+            services,
             callbacks,
             stop_callbacks,
             draining: Vec::new(),
@@ -121,9 +150,15 @@ impl Daemon {
             .collect()
     }
 
-    /// Shows the services, now and whenever they change.
-    pub fn services(&self) -> watch::Receiver<Vec<ServiceState>> {
-        self.services.subscribe()
+    /// Returns what answers about the proxy are made from.
+    pub fn office(&self) -> Office {
+        office(
+            &self.launch,
+            &self.accounts,
+            &self.services,
+            &self.seats,
+            self.started,
+        )
     }
 
     /// Takes over a new configuration: new services open, removed ones drain, changed ones affect new sessions only.
@@ -151,6 +186,9 @@ impl Daemon {
         }
         self.upstreams = upstreams;
         self.accounts.reload(Arc::new(config.clone()), endpoint);
+        if let Some(page) = &self.page {
+            page.reload(&config.options.web);
+        }
         self.launch.config = config;
         let going: Vec<String> = self
             .listening
@@ -251,6 +289,24 @@ impl Daemon {
                 server: service.server.to_string(),
             });
         self.services.send_replace(states.collect());
+    }
+}
+
+/// Gathers what answers about the proxy are made from.
+fn office(
+    launch: &Launch,
+    accounts: &Arc<Accounts>,
+    services: &watch::Sender<Vec<ServiceState>>,
+    seats: &Arc<Seats>,
+    started: Instant,
+) -> Office {
+    let seats = Arc::clone(seats);
+    Office {
+        accounts: Arc::clone(accounts),
+        services: services.subscribe(),
+        recent: launch.recent.clone(),
+        live: Live(Arc::new(move || seats.live())),
+        started,
     }
 }
 

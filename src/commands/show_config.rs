@@ -164,6 +164,16 @@ fn option(config: &Config, key: &str) -> Value {
             .map(|file| file.display().to_string())
             .into(),
         "proxy" => options.proxy.as_ref().map(|_| "***").into(),
+        "web" => match options.web.listen {
+            Some(at) => at.to_string().into(),
+            None => "off".into(),
+        },
+        "base_url" => options.web.base.as_ref().map(ToString::to_string).into(),
+        "web_password" => options.web.password.as_ref().map(|_| "***").into(),
+        "metrics_from" => {
+            let networks = options.web.metrics_from.iter();
+            networks.map(ToString::to_string).collect::<Vec<_>>().into()
+        }
         "max_connections" => options.max_connections.into(),
         "max_connections_per_account" => options.max_connections_per_account.into(),
         "authorisation_timeout" => options.authorisation_timeout.as_secs().into(),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{StatusArgs, complain, runtime, say};
 use crate::accounts::AccountState;
-use crate::control::{Ask, Tell, reach};
+use crate::control::{Ask, Overview, Tell, reach, words};
 
 pub(super) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.find()?;
@@ -24,51 +24,57 @@ pub(super) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             say(&serde_json::to_string_pretty(&told)?);
             return Ok(ExitCode::SUCCESS);
         }
-        let Tell::Status {
-            services,
-            accounts,
-            version,
-            pid,
-        } = told
-        else {
+        let Tell::Status(told) = told else {
             anyhow::bail!("the proxy gave another answer than asked for");
         };
-        say(&format!(
-            "emailproxy {version} is running (process {pid}) with {}",
-            config.display()
-        ));
-        for service in services {
-            say(&format!(
-                "  {:<12} {} -> {}",
-                service.section,
-                service.addresses.join(", "),
-                service.server
-            ));
-        }
-        if accounts.is_empty() {
-            say("no account has been used yet");
-        }
-        for state in accounts {
-            say(&format!(
-                "  {:<32} {} ({})",
-                state.account, state.state, state.grant
-            ));
-            say(&format!("      {}", keys_of(&state)));
-            if let Some(seconds) = state.expires_in {
-                say(&format!("      access token good for {} min", seconds / 60));
-            }
-            if let Some(url) = state.url {
-                say(&format!("      visit {url}"));
-            }
-            if let Some(code) = state.code {
-                say(&format!("      and use code {code}"));
-            }
-            if let Some(error) = state.last_error {
-                say(&format!("      last error: {error}"));
-            }
-        }
+        show(&told, &config.display().to_string());
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Shows everything, a few lines each.
+fn show(told: &Overview, config: &str) {
+    say(&format!(
+        "emailproxy {} is running (process {}, {}, {}) with {config}",
+        told.version,
+        told.pid,
+        words::duration(told.uptime),
+        words::count(told.connections, "connection"),
+    ));
+    for service in &told.services {
+        say(&format!(
+            "  {:<12} {} -> {}",
+            service.section,
+            service.addresses.join(", "),
+            service.server
+        ));
+    }
+    if told.accounts.is_empty() {
+        say("no account has been used yet");
+    }
+    for state in &told.accounts {
+        show_account(state);
+    }
+}
+
+fn show_account(state: &AccountState) {
+    say(&format!(
+        "  {:<32} {} ({})",
+        state.account, state.state, state.grant
+    ));
+    say(&format!("      {}", keys_of(state)));
+    for line in words::token(state).into_iter().chain(words::use_of(state)) {
+        say(&format!("      {line}"));
+    }
+    if let Some(url) = &state.url {
+        say(&format!("      visit {url}"));
+    }
+    if let Some(code) = &state.code {
+        say(&format!("      and use code {code}"));
+    }
+    if let Some(error) = &state.last_error {
+        say(&format!("      last error: {error}"));
+    }
 }
 
 /// Says which passwords open an account, and whether it needs one.

@@ -21,6 +21,10 @@ pub const OPTION_KEYS: &[&str] = &[
     "max_connections_per_account",
     "sandbox",
     "notify_command",
+    "web",
+    "base_url",
+    "web_password",
+    "metrics_from",
 ];
 
 /// The keys of service sections.
@@ -106,6 +110,7 @@ const SECRETS: &[&str] = &[
     "client_secret_encrypted",
     "proxy",
     "refresh_token",
+    "web_password",
 ];
 
 /// What a section is for.

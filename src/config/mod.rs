@@ -7,7 +7,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::account::Chain;
 use self::ini::{Found, Ini};
@@ -15,6 +14,8 @@ use self::proof::Proof;
 use crate::secret::Secret;
 
 pub use ipnet::IpNet;
+pub use options::{Options, StoreKey};
+pub use web::WebOptions;
 
 mod account;
 mod credentials;
@@ -30,6 +31,7 @@ mod proof;
 mod scan;
 mod service;
 pub mod value;
+mod web;
 
 /// A whole configuration, proven.
 #[derive(Clone, Debug)]
@@ -121,50 +123,6 @@ impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
-}
-
-/// The options of `[emailproxy]`, with their defaults.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Whether `[@domain]` and `[@]` sections stand for accounts that have no section of their own.
-    pub allow_catch_all_accounts: bool,
-    /// The predecessor's option; here a wrong password never deletes a token, see docs/CONFIGURATION.md.
-    pub delete_account_token_on_password_error: bool,
-    /// Whether a plain `client_secret` is replaced by its encrypted form after it was first used.
-    pub encrypt_client_secret_on_first_use: bool,
-    /// Whether client credentials accounts without a secret take the login password as the secret.
-    pub use_login_password_as_client_credentials_secret: bool,
-    /// More roots to believe upstream, PEM.
-    pub ca_file: Option<PathBuf>,
-    /// A forward proxy (`socks5://` or `http://`) for upstream connections and token requests.
-    pub proxy: Option<Secret<String>>,
-    /// How long a login waits for consent. Default 600 s.
-    pub authorisation_timeout: Duration,
-    /// Where tokens rest, in the words of `--cache-store`, which wins; may hold a password.
-    pub cache_store: Option<Secret<String>>,
-    /// What opens the accounts' data keys without a password.
-    pub store_key: Option<StoreKey>,
-    /// From where an account's first password is taken, besides this machine.
-    pub first_use_from: Vec<IpNet>,
-    /// How many connections are served at once, over all services. Default 1,000.
-    pub max_connections: usize,
-    /// How many of them may be one account's. Default 100.
-    pub max_connections_per_account: usize,
-    /// Whether the running proxy gives up what it does not need of the system. Default yes.
-    pub sandbox: bool,
-    /// The command that is run when an account begins to need a person, its words.
-    pub notify_command: Option<Vec<String>>,
-}
-
-/// Where the key is that opens every account's data key without a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreKey {
-    /// In the operating system's keyring.
-    Keyring,
-    /// In a systemd credential of this name (a file in `CREDENTIALS_DIRECTORY`).
-    Credential(String),
-    /// In a file.
-    File(PathBuf),
 }
 
 /// How an account gets its tokens.

@@ -1,15 +1,62 @@
 //! The options of `[emailproxy]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::keys::OPTIONS_SECTION;
 use super::proof::Proof;
-use super::{Options, StoreKey, ini, value};
+use super::web::{self, WebOptions};
+use super::{IpNet, ini, value};
 use crate::secret::Secret;
 
 /// The longest a login may be told to wait for consent, in seconds: a sign-in is good for no longer.
 const MAX_TIMEOUT: u64 = 3600;
+
+/// The options of `[emailproxy]`, with their defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether `[@domain]` and `[@]` sections stand for accounts that have no section of their own.
+    pub allow_catch_all_accounts: bool,
+    /// The predecessor's option; here a wrong password never deletes a token, see docs/CONFIGURATION.md.
+    pub delete_account_token_on_password_error: bool,
+    /// Whether a plain `client_secret` is replaced by its encrypted form after it was first used.
+    pub encrypt_client_secret_on_first_use: bool,
+    /// Whether client credentials accounts without a secret take the login password as the secret.
+    pub use_login_password_as_client_credentials_secret: bool,
+    /// More roots to believe upstream, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// A forward proxy (`socks5://` or `http://`) for upstream connections and token requests.
+    pub proxy: Option<Secret<String>>,
+    /// How long a login waits for consent. Default 600 s.
+    pub authorisation_timeout: Duration,
+    /// Where tokens rest, in the words of `--cache-store`, which wins; may hold a password.
+    pub cache_store: Option<Secret<String>>,
+    /// What opens the accounts' data keys without a password.
+    pub store_key: Option<StoreKey>,
+    /// From where an account's first password is taken, besides this machine.
+    pub first_use_from: Vec<IpNet>,
+    /// How many connections are served at once, over all services. Default 1,000.
+    pub max_connections: usize,
+    /// How many of them may be one account's. Default 100.
+    pub max_connections_per_account: usize,
+    /// Whether the running proxy gives up what it does not need of the system. Default yes.
+    pub sandbox: bool,
+    /// The command that is run when an account begins to need a person, its words.
+    pub notify_command: Option<Vec<String>>,
+    /// The page for people, and what is told to machines.
+    pub web: WebOptions,
+}
+
+/// Where the key is that opens every account's data key without a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreKey {
+    /// In the operating system's keyring.
+    Keyring,
+    /// In a systemd credential of this name (a file in `CREDENTIALS_DIRECTORY`).
+    Credential(String),
+    /// In a file.
+    File(PathBuf),
+}
 
 impl Default for Options {
     fn default() -> Self {
@@ -28,6 +75,7 @@ impl Default for Options {
             max_connections_per_account: 100,
             sandbox: true,
             notify_command: None,
+            web: WebOptions::default(),
         }
     }
 }
@@ -68,6 +116,7 @@ pub(super) fn prove(proof: &mut Proof<'_>) -> Options {
             .flag(OPTIONS_SECTION, "sandbox")
             .unwrap_or(usual.sandbox),
         notify_command: proof.read(OPTIONS_SECTION, "notify_command", command),
+        web: web::prove(proof),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use zeroize::Zeroizing;
 
 use super::place::judge;
-use super::{Ask, MAX_LINE, Tell};
+use super::{Ask, MAX_ANSWER, MAX_LINE, Tell};
 
 /// A conversation with the running proxy.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Conversation {
     pub async fn hear(&mut self) -> io::Result<Option<Tell>> {
         // It may hold a token.
         let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
-        let mut limited = (&mut self.hears).take(MAX_LINE as u64);
+        let mut limited = (&mut self.hears).take(MAX_ANSWER);
         if limited.read_until(b'\n', &mut line).await? == 0 {
             return Ok(None);
         }

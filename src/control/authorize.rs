@@ -5,8 +5,8 @@ use std::io;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::serve::{Answering, Office};
-use super::{Ask, Tell};
+use super::serve::Answering;
+use super::{Ask, Office, Tell};
 use crate::accounts::{Outcome, Pending};
 
 impl Answering {

@@ -8,25 +8,33 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::{AccountState, Accounts, LocalPassword, NewPassword};
+use crate::accounts::{Accounts, LocalPassword, NewPassword};
 
 mod ask;
 mod authorize;
 mod lend;
+mod link;
+mod overview;
 mod place;
 mod recent;
 mod serve;
 mod spoken;
+pub mod words;
 
 pub use ask::Conversation;
 pub use lend::{Use, lend};
+pub use link::{Link, LinkFile, read_link};
+pub use overview::{Live, Office, Overview, ServiceState};
 pub use place::candidates;
 pub use recent::Recent;
-pub use serve::{Office, Socket, serve};
+pub use serve::{Socket, serve};
 pub use spoken::Spoken;
 
-/// The longest line of a request or an answer, in bytes.
+/// The longest line of a request, in bytes, and of an answer with a secret in it.
 const MAX_LINE: usize = 64 * 1024;
+
+/// The longest answer, in bytes: thousands of accounts.
+const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
 /// What a command may ask.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -116,16 +124,7 @@ pub enum Wish {
 #[serde(tag = "tell", rename_all = "snake_case")]
 pub enum Tell {
     /// How things are.
-    Status {
-        /// The listening services.
-        services: Vec<ServiceState>,
-        /// The accounts.
-        accounts: Vec<AccountState>,
-        /// The program's version.
-        version: String,
-        /// The process id.
-        pid: u32,
-    },
+    Status(Overview),
     /// A log line.
     Line {
         /// Its text.
@@ -183,17 +182,6 @@ pub enum Tell {
         /// Why.
         text: String,
     },
-}
-
-/// One listening service as `status` shows it.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct ServiceState {
-    /// The section's name.
-    pub section: String,
-    /// The addresses it listens at.
-    pub addresses: Vec<String>,
-    /// The server it stands for, as host:port.
-    pub server: String,
 }
 
 /// Does what is wanted of an account's local passwords.

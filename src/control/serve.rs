@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::geteuid;
@@ -13,32 +12,19 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
 use super::place::judge;
-use super::{Ask, MAX_LINE, Recent, ServiceState, Tell, candidates, grant, lend};
-use crate::accounts::Accounts;
+use super::{Ask, MAX_LINE, Office, Tell, candidates, grant, lend};
 
 /// How long an asking side may take to say what it wants, and to take an answer.
 const ASK_TIME: Duration = Duration::from_secs(10);
 
 /// How many commands may ask at once.
 const MAX_ASKING: usize = 32;
-
-/// What answers are made from.
-#[derive(Clone, Debug)]
-pub struct Office {
-    /// The accounts.
-    pub accounts: Arc<Accounts>,
-    /// The listening services.
-    pub services: watch::Receiver<Vec<ServiceState>>,
-    /// The last log lines.
-    pub recent: Recent,
-}
 
 /// The control socket of a configuration file, bound at the first place that can be had. Dropping it takes it away.
 ///
@@ -193,18 +179,7 @@ impl Answering {
             .map_err(|_| io::ErrorKind::TimedOut)??;
         match asked {
             None => Ok(()),
-            Some(Ask::Status) => {
-                let services = office.services.borrow().clone();
-                let accounts = office.accounts.snapshot();
-                let version = env!("CARGO_PKG_VERSION").to_owned();
-                self.tell(&Tell::Status {
-                    services,
-                    accounts,
-                    version,
-                    pid: std::process::id(),
-                })
-                .await
-            }
+            Some(Ask::Status) => self.tell(&Tell::Status(office.overview())).await,
             Some(Ask::Logs { follow }) => self.logs(office, follow).await,
             Some(Ask::Authorize { account }) => self.authorize(office, &account).await,
             Some(Ask::Password { account, wish }) => {

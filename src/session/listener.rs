@@ -319,8 +319,10 @@ async fn attend<D: crate::protocol::Dialogue>(
     #[cfg(test)]
     tests::break_down(guest.from);
     let mut visit = Visit::begin(D::NAME, at, guest.from, guest.is_check, &desk.service);
+    let meters = desk.accounts.meters();
+    meters.connected(visit.lane);
     let ended = serve::<D>(guest.wire, &desk, &mut seat, &mut visit).await;
-    visit.end(&ended);
+    visit.end(&ended, meters);
 }
 
 /// Returns a protocol's name as people write it.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::accounts::{Accounts, Admitted, Caller};
 use crate::config::{Config, Service, Upstream};
+use crate::meter;
 use crate::protocol::guard::Guard;
 use crate::protocol::{Dialogue, Farewell, Heard, Identity, Local, Login, Welcome};
 use crate::refusal::{Fault, Refusal};
@@ -190,12 +191,16 @@ async fn receive<D: Dialogue>(
         match admitted {
             Ok((server, welcome)) => {
                 visit.welcomed();
+                let meters = desk.accounts.meters();
+                meters.login(visit.lane, meter::Login::Success);
                 client.send(&welcome.0).await?;
                 return Ok(Some((client, server)));
             }
             Err(refusal) => {
                 seat.stand_up();
                 visit.refused(&login, &refusal);
+                let meters = desk.accounts.meters();
+                meters.login(visit.lane, (&refusal).into());
                 dialogue.refuse(&mut client, &login, &refusal).await?;
                 if refusal == Refusal::ShuttingDown {
                     return dismiss::<D>(client, Farewell::ShuttingDown).await;
@@ -260,10 +265,12 @@ async fn admit<D: Dialogue>(
         service: desk.service.section.clone(),
         address: Some(visit.client()),
     };
+    let asked = Instant::now();
     let admitted = desk
         .accounts
         .token(&login.user, &login.password, &caller)
         .await?;
+    desk.accounts.meters().token_took(asked.elapsed());
     if !seat.sit_for(&login.user, desk.most_per_account) {
         return Err(Refusal::Busy(
             "the account has as many connections as it may (max_connections_per_account)",

@@ -74,6 +74,12 @@ impl Seats {
         due
     }
 
+    /// Returns how many connections there are, in all and logged in by account.
+    pub fn live(&self) -> (usize, HashMap<String, usize>) {
+        let taken = self.taken();
+        (taken.all, taken.by_account.clone())
+    }
+
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

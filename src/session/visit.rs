@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::splice::Traffic;
-use crate::config::Service;
+use crate::config::{Protocol, Service};
+use crate::meter::{Lane, Meters};
 use crate::protocol::Login;
 use crate::refusal::{Fault, Refusal};
 use crate::said::Said;
@@ -53,6 +54,8 @@ impl Step {
 #[derive(Debug)]
 pub struct Visit {
     name: &'static str,
+    /// What the client speaks.
+    pub(super) lane: Lane,
     at: SocketAddr,
     from: SocketAddr,
     begun: Instant,
@@ -90,6 +93,7 @@ impl Visit {
         }
         Self {
             name,
+            lane: lane(service.protocol),
             at,
             from,
             begun: Instant::now(),
@@ -145,11 +149,12 @@ impl Visit {
         }
     }
 
-    /// Tells how it ended.
-    pub(super) fn end(self, ended: &Result<(), Lost>) {
+    /// Tells how it ended, and counts what was relayed.
+    pub(super) fn end(self, ended: &Result<(), Lost>, meters: &Meters) {
         let (name, from, step) = (self.name, self.from, self.step.as_str());
         let seconds = self.begun.elapsed().as_secs_f32();
         let Traffic { sent, received } = self.traffic;
+        meters.relayed(self.lane, sent, received);
         let account = self.who();
         let how = match (ended, self.remark) {
             (_, Some(remark)) => format!(": {remark}"),
@@ -174,6 +179,15 @@ impl Visit {
 
     fn who(&self) -> &str {
         self.account.as_ref().map_or("none", Said::as_str)
+    }
+}
+
+/// Returns where a protocol is counted.
+fn lane(protocol: Protocol) -> Lane {
+    match protocol {
+        Protocol::Imap => Lane::Imap,
+        Protocol::Pop => Lane::Pop,
+        Protocol::Smtp => Lane::Smtp,
     }
 }
 

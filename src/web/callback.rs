@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use url::form_urlencoded;
 
 use super::exchange::Asked;
+use super::home::Home;
 use super::pages::{Choice, page, page_with_choice, page_with_link};
 use super::place::{Place, is_loopback, split_authority};
 use super::{Ears, confirm};
@@ -20,32 +21,52 @@ use crate::secret::Secret;
 /// The most parameters of a return; providers send half a dozen.
 const MAX_PARAMETERS: usize = 100;
 
+/// What the link says that leads to the page with all accounts.
+const TO_THE_PAGE: &str = "To all accounts";
+
 /// Answers one request that reached `local`; `places` are where returns are expected there.
 pub(super) async fn answer(
     asked: &Asked,
     places: &[Place],
     local: SocketAddr,
     ears: &Ears,
+    way: Option<&str>,
+) -> Response<String> {
+    if !is_for_us(&asked.parts, places, local, None) {
+        return not_this_name();
+    }
+    answer_return(asked, places, ears, way).await
+}
+
+/// Refuses what asks for us by a name that is not ours.
+pub(super) fn not_this_name() -> Response<String> {
+    page(
+        StatusCode::FORBIDDEN,
+        "Not this name",
+        &[
+            "emailproxy answers only under the name of its redirect address, or of its `base_url`."
+                .to_owned(),
+            "If a reverse proxy stands in front, let it pass the Host header on unchanged."
+                .to_owned(),
+        ],
+    )
+}
+
+/// Answers what may be a return; `way` leads to the page, where there is one.
+pub(super) async fn answer_return(
+    asked: &Asked,
+    places: &[Place],
+    ears: &Ears,
+    way: Option<&str>,
 ) -> Response<String> {
     let request = &asked.parts;
-    if !is_for_us(request, places, local) {
-        return page(
-            StatusCode::FORBIDDEN,
-            "Not this name",
-            &[
-                "emailproxy answers only under the name of its redirect address.".to_owned(),
-                "If a reverse proxy stands in front, let it pass the Host header on unchanged."
-                    .to_owned(),
-            ],
-        );
-    }
     let here = |place: &&Place| place.paths.iter().any(|path| path == request.uri.path());
     let expected: Vec<&Place> = places.iter().filter(here).collect();
     if expected.is_empty() {
         return page(StatusCode::NOT_FOUND, "Nothing here", &[]);
     }
     if request.method == Method::POST {
-        return confirm::answer(asked, places, &ears.confirm).await;
+        return confirm::answer(asked, places, &ears.confirm, way).await;
     }
     if request.method != Method::GET {
         let mut refused = page(
@@ -75,15 +96,16 @@ pub(super) async fn answer(
         }
     };
     // To the end: the code is good for one use, so a closed browser must not stop its redemption.
-    show_when_done((ears.finish)(brought)).await
+    show_when_done((ears.finish)(brought), way).await
 }
 
 /// Does what a browser asked for, even if it is closed meanwhile, and shows what came of it.
 pub(super) async fn show_when_done(
     doing: impl Future<Output = Outcome> + Send + 'static,
+    way: Option<&str>,
 ) -> Response<String> {
     match tokio::spawn(doing).await {
-        Ok(outcome) => show(&outcome),
+        Ok(outcome) => show(&outcome, way),
         Err(_) => page(
             StatusCode::INTERNAL_SERVER_ERROR,
             "Something went wrong",
@@ -94,7 +116,12 @@ pub(super) async fn show_when_done(
 
 /// Returns whether the request names a host and port by which we may be called, lest a foreign page reaches us through a
 /// name that it made point here.
-fn is_for_us(request: &Parts, places: &[Place], local: SocketAddr) -> bool {
+pub(super) fn is_for_us(
+    request: &Parts,
+    places: &[Place],
+    local: SocketAddr,
+    home: Option<&Home>,
+) -> bool {
     let host = request.headers.get(header::HOST);
     let Some((host, port)) = host.and_then(|host| split_authority(host.to_str().ok()?)) else {
         return false;
@@ -111,7 +138,8 @@ fn is_for_us(request: &Parts, places: &[Place], local: SocketAddr) -> bool {
         || places.iter().any(|place| place.names.contains(&host));
     let known_port =
         |port| port == local.port() || places.iter().any(|place| place.ports.contains(&port));
-    same && known && port.is_none_or(known_port)
+    let at_home = home.is_some_and(|home| home.is_named(&host, port));
+    same && (at_home || known && port.is_none_or(known_port))
 }
 
 /// Reads what the provider sent along; every value is decoded once.
@@ -149,8 +177,11 @@ fn read(query: &str) -> Result<Answer, &'static str> {
     Ok(answer)
 }
 
-/// Makes the page for what came of a return.
-fn show(outcome: &Outcome) -> Response<String> {
+/// Makes the page for what came of a return; `way` leads to the page with all accounts, where there is one.
+fn show(outcome: &Outcome, way: Option<&str>) -> Response<String> {
+    let page = |status, headline, lines: &[String]| {
+        page_with_link(status, headline, lines, way.map(|way| (way, TO_THE_PAGE)))
+    };
     match outcome {
         Outcome::Authorised { account } => page(
             StatusCode::OK,
@@ -205,16 +236,25 @@ fn show(outcome: &Outcome) -> Response<String> {
                     Said::from(pending.account.as_str())
                 ),
             ],
-            &pending.url,
+            Some((&pending.url, "Sign in again")),
         ),
-        Outcome::Unknown => page(
-            StatusCode::BAD_REQUEST,
-            "This sign-in is not known",
-            &[
-                "It was used already, is too old, or did not begin here.".to_owned(),
-                "Let the mail program log in again and use the newest address in emailproxy's log."
-                    .to_owned(),
-            ],
-        ),
+        Outcome::Unknown => unknown(way),
     }
+}
+
+/// Refuses a return that belongs to no sign-in.
+pub(super) fn unknown(way: Option<&str>) -> Response<String> {
+    let advice = match way {
+        Some(_) => "Begin again on emailproxy's page, or let the mail program log in again.",
+        None => "Let the mail program log in again and use the newest address in emailproxy's log.",
+    };
+    page_with_link(
+        StatusCode::BAD_REQUEST,
+        "This sign-in is not known",
+        &[
+            "It was used already, is too old, or did not begin here.".to_owned(),
+            advice.to_owned(),
+        ],
+        way.map(|way| (way, TO_THE_PAGE)),
+    )
 }

@@ -13,7 +13,12 @@ use super::pages::page;
 use super::place::{Place, is_loopback, split_authority};
 
 /// Answers a form that was sent to a place where returns are expected.
-pub(super) async fn answer(asked: &Asked, places: &[Place], confirm: &Confirm) -> Response<String> {
+pub(super) async fn answer(
+    asked: &Asked,
+    places: &[Place],
+    confirm: &Confirm,
+    way: Option<&str>,
+) -> Response<String> {
     if !is_from_our_page(&asked.parts, places) {
         return page(
             StatusCode::FORBIDDEN,
@@ -25,7 +30,7 @@ pub(super) async fn answer(asked: &Asked, places: &[Place], confirm: &Confirm) -
         );
     }
     match take(asked) {
-        Ok((value, yes)) => show_when_done(confirm(value, yes)).await,
+        Ok((value, yes)) => show_when_done(confirm(value, yes), way).await,
         Err(status) => page(
             status,
             "This is no answer to a question of emailproxy",
@@ -63,10 +68,7 @@ fn is_our_origin(origin: &HeaderValue, request: &Parts, places: &[Place]) -> boo
 
 /// Reads the form, where it is one.
 fn take(asked: &Asked) -> Result<(String, bool), StatusCode> {
-    let kind = asked.parts.headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if !asked.is_form() {
         return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     read(&asked.body).ok_or(StatusCode::BAD_REQUEST)

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tracing::debug;
+use zeroize::Zeroizing;
 
 use super::head::{self, Head};
 use super::pages::page;
@@ -17,8 +18,8 @@ use super::pages::page;
 /// The longest head, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// How long a body may be, in bytes: two buttons and a value.
-pub(super) const MAX_BODY: usize = 4 * 1024;
+/// How long a body may be, in bytes: an account, a password, a pasted address.
+pub(super) const MAX_BODY: usize = 20 * 1024;
 
 /// How long a body may take to arrive.
 const BODY: Duration = Duration::from_secs(5);
@@ -35,8 +36,18 @@ const MAX_REST: u64 = 256 * 1024;
 pub(super) struct Asked {
     /// Its head.
     pub(super) parts: Parts,
-    /// Its body; empty but for POST.
-    pub(super) body: Vec<u8>,
+    /// Its body; empty but for POST. It may hold a password.
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+impl Asked {
+    /// Returns whether the body is a form's.
+    pub(super) fn is_form(&self) -> bool {
+        let kind = self.parts.headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    }
 }
 
 /// Reads the one request of a connection. The error is the status to refuse it with; none where nothing was said at all:
@@ -61,9 +72,10 @@ pub(super) async fn hear(
 async fn hear_body(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     parts: Parts,
-    mut body: Vec<u8>,
+    body: Vec<u8>,
     length: usize,
 ) -> Result<Asked, StatusCode> {
+    let mut body = Zeroizing::new(body);
     if parts.method != Method::POST {
         body.clear();
         return Ok(Asked { parts, body });
@@ -73,6 +85,7 @@ async fn hear_body(
     }
     body.truncate(length);
     let missing = length - body.len();
+    body.reserve_exact(missing);
     let mut rest = stream.take(u64::try_from(missing).unwrap_or_default());
     let arriving = timeout(BODY, rest.read_to_end(&mut body)).await;
     match arriving {
@@ -130,19 +143,7 @@ pub(super) async fn say(
     answer: &Response<String>,
     with_body: bool,
 ) {
-    let status = answer.status();
-    let mut text = format!(
-        "HTTP/1.1 {} {}\r\n",
-        status.as_str(),
-        status.canonical_reason().unwrap_or_default()
-    )
-    .into_bytes();
-    for (name, value) in answer.headers() {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(value.as_bytes());
-        text.extend_from_slice(b"\r\n");
-    }
+    let mut text = head_of(answer);
     let length = answer.body().len();
     text.extend_from_slice(
         format!("content-length: {length}\r\nconnection: close\r\n\r\n").as_bytes(),
@@ -159,4 +160,22 @@ pub(super) async fn say(
         Ok(Ok(_)) | Err(_) => {}
         Ok(Err(error)) => debug!("a browser's connection ended early: {error}"),
     }
+}
+
+/// Words the status and the headers of an answer, without the blank line behind them.
+pub(super) fn head_of<B>(answer: &Response<B>) -> Vec<u8> {
+    let status = answer.status();
+    let mut text = format!(
+        "HTTP/1.1 {} {}\r\n",
+        status.as_str(),
+        status.canonical_reason().unwrap_or_default()
+    )
+    .into_bytes();
+    for (name, value) in answer.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text
 }

@@ -1,36 +1,27 @@
-//! Listeners that are open only while somebody is asked for consent: one per address, each serving all consents.
+//! Listeners that are open only while somebody is asked for consent, one per address, each serving all consents; and the
+//! page's, which is always open and serves those of its own address too.
 //!
-//! Knows how long and how many; what a request means is `callback`'s.
+//! Knows where and how long; what is done with connections is `conversation`'s.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{info, warn};
 
-use super::callback::answer;
+use super::Ears;
+use super::bind::{PageSockets, bind};
+use super::conversation::{HEAD, MAX_CONNECTIONS, Shared, accept};
+use super::page::Page;
 use super::place::{Place, Spot};
-use super::{Ears, exchange};
 use crate::accounts::Pending;
 use crate::said::Said;
-
-/// The most connections at once, over all listeners.
-const MAX_CONNECTIONS: u32 = 32;
-
-/// How long a request's head may take.
-const HEAD: Duration = Duration::from_secs(5);
-
-/// How long a connection may take in all; redeeming a code takes at most 10 s of it.
-const WHOLE: Duration = Duration::from_secs(30);
 
 /// How long answers in progress are waited for at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -42,45 +33,33 @@ pub struct Callbacks {
     bound: watch::Sender<Vec<SocketAddr>>,
     ready: Vec<std::net::TcpListener>,
     head: Duration,
-}
-
-/// What all connections share.
-struct Shared {
-    ears: Ears,
-    /// Where returns are expected; the last known ones while nothing is pending any more.
-    places: watch::Sender<Vec<Place>>,
-    connections: Arc<Semaphore>,
-    /// The connections whose request has not come whole yet.
-    silent: Mutex<Silent>,
-    head: Duration,
-}
-
-/// Connections that have not said what they want.
-#[derive(Default)]
-struct Silent {
-    /// How many connections there were.
-    count: u64,
-    /// By their number, the oldest first.
-    all: BTreeMap<u64, AbortHandle>,
-}
-
-impl Shared {
-    fn silent(&self) -> MutexGuard<'_, Silent> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends the connection that has been silent for longest, if one is silent.
-    fn show_out_one(&self) {
-        if let Some((_, oldest)) = self.silent().all.pop_first() {
-            oldest.abort();
-        }
-    }
+    page: Option<(Arc<Page>, PageSockets)>,
 }
 
 /// One open address.
 struct Open {
     addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
+}
+
+impl Open {
+    /// Begins to accept at these sockets.
+    fn begin(
+        listeners: impl IntoIterator<Item = TcpListener>,
+        spot: &Spot,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let mut opened = Self {
+            addresses: Vec::new(),
+            tasks: Vec::new(),
+        };
+        for listener in listeners {
+            opened.addresses.extend(listener.local_addr());
+            let accepting = accept(listener, spot.clone(), Arc::clone(shared));
+            opened.tasks.push(tokio::spawn(accepting));
+        }
+        opened
+    }
 }
 
 impl Drop for Open {
@@ -101,6 +80,7 @@ impl Callbacks {
             bound: watch::Sender::new(Vec::new()),
             ready: Vec::new(),
             head: HEAD,
+            page: None,
         }
     }
 
@@ -123,16 +103,26 @@ impl Callbacks {
         self
     }
 
-    /// Listens wherever a pending consent wants it, until `stop`.
+    /// Shows the page too, at these sockets.
+    #[must_use]
+    pub fn with_page(mut self, page: Arc<Page>, sockets: PageSockets) -> Self {
+        self.page = Some((page, sockets));
+        self
+    }
+
+    /// Listens wherever a pending consent wants it, and for the page where there is one, until `stop`.
     pub async fn serve(mut self, stop: impl Future<Output = ()>) {
-        let shared = Arc::new(Shared {
-            ears: self.ears.clone(),
-            places: watch::Sender::new(Vec::new()),
-            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS as usize)),
-            silent: Mutex::default(),
-            head: self.head,
-        });
+        let (page, sockets) = self.page.take().unzip();
+        let shared = Arc::new(Shared::new(self.ears.clone(), self.head, page));
         let mut open: HashMap<Spot, Open> = HashMap::new();
+        if let (Some(page), Some(sockets)) = (&shared.page, sockets) {
+            let listeners = sockets.listeners.into_iter().filter_map(|listener| {
+                listener.set_nonblocking(true).ok()?;
+                TcpListener::from_std(listener).ok()
+            });
+            let spot = page.home().spot.clone();
+            open.insert(spot.clone(), Open::begin(listeners, &spot, &shared));
+        }
         let mut warned: HashSet<String> = HashSet::new();
         let mut stop = pin!(stop);
         loop {
@@ -148,6 +138,7 @@ impl Callbacks {
             }
         }
         drop(open);
+        shared.closing.send_replace(true);
         self.bound.send_replace(Vec::new());
         // All permits back means that every answer is out.
         drop(timeout(GOODBYE, shared.connections.acquire_many(MAX_CONNECTIONS)).await);
@@ -163,7 +154,8 @@ impl Callbacks {
     ) {
         let mut places = Vec::new();
         for consent in wanted.iter().filter(|consent| consent.listen) {
-            let place = Place::of(consent);
+            let page = shared.page.as_ref().map(|page| page.home());
+            let place = Place::of(consent, page);
             let heard = match place {
                 Ok(place) => {
                     let spot = place.spot.clone();
@@ -193,7 +185,11 @@ impl Callbacks {
                 );
             }
         }
-        open.retain(|spot, _| places.iter().any(|place| place.spot == *spot));
+        let at_home = |spot: &Spot| {
+            let mut page = shared.page.iter();
+            page.any(|page| page.home().spot == *spot)
+        };
+        open.retain(|spot, _| at_home(spot) || places.iter().any(|place| place.spot == *spot));
         warned.retain(|url| wanted.iter().any(|consent| consent.url == *url));
         if !places.is_empty() {
             shared.places.send_replace(places);
@@ -219,194 +215,32 @@ impl Callbacks {
         if open.contains_key(spot) {
             return Ok(());
         }
-        let listeners = self.bind(spot).await?;
-        let mut opened = Open {
-            addresses: Vec::new(),
-            tasks: Vec::new(),
-        };
-        for listener in listeners {
-            if let Ok(address) = listener.local_addr() {
-                info!("listening for the browser's return at http://{address}");
-                opened.addresses.push(address);
-            }
-            opened.tasks.push(tokio::spawn(accept(
-                listener,
-                spot.clone(),
-                Arc::clone(shared),
-            )));
+        let listeners = bind(spot, &self.ready).await?;
+        let opened = Open::begin(listeners, spot, shared);
+        for address in &opened.addresses {
+            info!("listening for the browser's return at http://{address}");
         }
         open.insert(spot.clone(), opened);
         Ok(())
-    }
-
-    /// Binds an address, both loopbacks where it stands for them. One of several is enough.
-    async fn bind(&self, spot: &Spot) -> Result<Vec<TcpListener>, String> {
-        let mut listeners = Vec::new();
-        for ready in &self.ready {
-            if ready.local_addr().is_ok_and(|at| at.port() == spot.port) {
-                let taken = ready.try_clone().and_then(|listener| {
-                    listener.set_nonblocking(true)?;
-                    TcpListener::from_std(listener)
-                });
-                listeners.extend(taken);
-            }
-        }
-        if !listeners.is_empty() {
-            return Ok(listeners);
-        }
-        let mut refused = None;
-        for address in spot.addresses().await? {
-            match TcpListener::bind(address).await {
-                Ok(listener) => listeners.push(listener),
-                Err(error) => {
-                    // What another program holds says more than that a machine has no IPv6.
-                    if is_taken(&error) || refused.is_none() {
-                        refused = Some((address, error));
-                    }
-                }
-            }
-        }
-        match refused {
-            Some((address, error)) if listeners.is_empty() => Err(explain(address, &error)),
-            Some((address, error)) if is_taken(&error) => {
-                warn!(
-                    "{}; a browser that goes there finds the other program",
-                    explain(address, &error)
-                );
-                Ok(listeners)
-            }
-            _ => Ok(listeners),
-        }
     }
 }
 
 #[cfg(fuzzing)]
 impl Callbacks {
     /// For the fuzzer alone: hears one request over any pipe, as it would for the first pending consent.
-    pub async fn hear_one(self, io: impl AsyncRead + AsyncWrite + Unpin, local: SocketAddr) {
-        let places: Vec<_> = self.pending.borrow().iter().flat_map(Place::of).collect();
+    pub async fn hear_one(
+        self,
+        io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+        local: SocketAddr,
+    ) {
+        let pending = self.pending.borrow().clone();
+        let places = pending.iter().flat_map(|one| Place::of(one, None));
+        let places: Vec<_> = places.collect();
         let spot = places.first().map(|place| place.spot.clone());
-        let shared = Shared {
-            ears: self.ears,
-            places: watch::Sender::new(places),
-            connections: Arc::new(Semaphore::new(1)),
-            silent: Mutex::default(),
-            head: self.head,
-        };
+        let shared = Shared::new(self.ears, self.head, None);
+        shared.places.send_replace(places);
         if let Some(spot) = spot {
-            drop(timeout(WHOLE, hear_out(io, local, &spot, &shared, 0)).await);
+            super::conversation::hear_one(io, local, &spot, &shared).await;
         }
     }
-}
-
-fn is_taken(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrInUse
-}
-
-/// Words a failed bind with what to do.
-fn explain(address: SocketAddr, error: &io::Error) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program listens there: stop it, or set `redirect_uri` to a free port"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need a privilege: set `redirect_uri` to a higher port, such as \
-             http://localhost:8825, here and at the provider"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have that address: set `redirect_listen_address` to one it has"
-        }
-        _ => "set `redirect_listen_address` to an address that can be listened at",
-    };
-    format!("could not listen at {address}: {error}; {advice}")
-}
-
-/// Accepts connections. Where too many are served, the one that has been silent for longest makes room: whoever has
-/// something to say says it at once.
-async fn accept(listener: TcpListener, spot: Spot, shared: Arc<Shared>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let connections = Arc::clone(&shared.connections);
-                let permit = match Arc::clone(&connections).try_acquire_owned() {
-                    Ok(permit) => permit,
-                    Err(_) => {
-                        shared.show_out_one();
-                        let Ok(permit) = connections.acquire_owned().await else {
-                            return;
-                        };
-                        permit
-                    }
-                };
-                begin(stream, spot.clone(), &shared, permit);
-            }
-            Err(error) => {
-                debug!("could not accept a browser's connection: {error}");
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-/// Begins to serve a connection.
-fn begin(stream: TcpStream, spot: Spot, shared: &Arc<Shared>, permit: OwnedSemaphorePermit) {
-    // Held until it is noted, so that it cannot end before.
-    let mut silent = shared.silent();
-    silent.count += 1;
-    let number = silent.count;
-    let its = Arc::clone(shared);
-    let serving = tokio::spawn(async move {
-        // Dropped, as the permit is, also where it is shown out.
-        if timeout(WHOLE, converse(stream, &spot, &its, number))
-            .await
-            .is_err()
-        {
-            debug!("a browser's connection took too long");
-        }
-        its.silent().all.remove(&number);
-        drop(permit);
-    });
-    silent.all.insert(number, serving.abort_handle());
-}
-
-/// Serves one connection: one request, one answer.
-async fn converse(stream: TcpStream, spot: &Spot, shared: &Shared, number: u64) {
-    if let Ok(local) = stream.local_addr() {
-        hear_out(stream, local, spot, shared, number).await;
-    }
-}
-
-/// Hears one request and answers it.
-async fn hear_out(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    local: SocketAddr,
-    spot: &Spot,
-    shared: &Shared,
-    number: u64,
-) {
-    let heard = exchange::hear(&mut stream, shared.head).await;
-    // From here on it is not shown out any more.
-    shared.silent().all.remove(&number);
-    let (response, with_body) = match heard {
-        Ok(asked) => {
-            let mut places = shared.places.borrow().clone();
-            places.retain(|place| place.spot == *spot);
-            let response = answer(&asked, &places, local, &shared.ears).await;
-            debug!(
-                method = %Said::from(asked.parts.method.as_str()),
-                status = response.status().as_u16(),
-                "answered a browser"
-            );
-            (response, asked.parts.method != Method::HEAD)
-        }
-        Err(None) => return,
-        Err(Some(status)) => {
-            debug!(
-                status = status.as_u16(),
-                "what a browser's connection said is no request"
-            );
-            (exchange::refuse(status), true)
-        }
-    };
-    exchange::say(&mut stream, &response, with_body).await;
 }

@@ -1,12 +1,17 @@
-//! The browser's side: hearing a person come back from the provider's consent page.
+//! The browser's side: hearing a person come back from the provider's consent page, and the page that shows how things
+//! are.
 //!
 //! Knows no tokens: what the browser brought is handed to whoever keeps the accounts, whose outcome is shown.
 
+mod bind;
 mod callback;
 mod confirm;
+mod conversation;
 mod exchange;
 mod head;
+mod home;
 mod listener;
+mod page;
 mod pages;
 mod place;
 
@@ -16,7 +21,10 @@ mod tests;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use bind::{PageSockets, bind_page};
+pub use home::Home;
 pub use listener::Callbacks;
+pub use page::Page;
 
 use crate::accounts::{Accounts, Answer, Outcome};
 
@@ -37,10 +45,14 @@ pub struct Ears {
     pub confirm: Confirm,
 }
 
-/// Listens for browsers coming back wherever a pending consent wants it, until `stop`.
+/// Listens for browsers coming back wherever a pending consent wants it, and shows the page at its sockets, until `stop`.
 ///
 /// Never fails: where an address cannot be had, the log says what to do instead.
-pub async fn serve_callbacks(accounts: Arc<Accounts>, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    accounts: Arc<Accounts>,
+    page: Option<(Arc<Page>, PageSockets)>,
+    stop: impl Future<Output = ()>,
+) {
     let pending = accounts.pending();
     let for_answers = Arc::clone(&accounts);
     let ears = Ears {
@@ -53,5 +65,10 @@ pub async fn serve_callbacks(accounts: Arc<Accounts>, stop: impl Future<Output =
             Box::pin(async move { accounts.confirm(&confirm, yes).await })
         }),
     };
-    Callbacks::new(pending, ears).serve(stop).await;
+    let callbacks = Callbacks::new(pending, ears);
+    let callbacks = match page {
+        Some((page, sockets)) => callbacks.with_page(page, sockets),
+        None => callbacks,
+    };
+    callbacks.serve(stop).await;
 }

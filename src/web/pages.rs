@@ -1,6 +1,6 @@
-//! The pages a browser is shown: small, without anything from elsewhere, readable in light and dark.
+//! The small pages a browser is shown around a sign-in: without anything from elsewhere, readable in light and dark.
 //!
-//! The template escapes all that is put in; knows no requests.
+//! The template escapes all that is put in; knows no requests. The page with the accounts is `page`'s.
 
 use std::sync::LazyLock;
 
@@ -9,13 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Response, StatusCode, header};
 
-/// The only style there is. Its digest is in the content security policy, so nothing else can style the page.
-const STYLE: &str = ":root{color-scheme:light dark}\
-body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1.5rem}\
-h1{font-size:1.5rem;border-left:.4rem solid;padding-left:.8rem}\
-h1.good{border-color:#2a9d4a}h1.bad{border-color:#d1352b}\
-p{overflow-wrap:anywhere}small{opacity:.65}\
-button{font:inherit;padding:.4rem 1rem;margin:.3rem 0;max-width:100%;overflow-wrap:anywhere}";
+/// The only style there is. Its digest is in the content security policy, so nothing else can style these pages.
+const STYLE: &str = include_str!("pages.css");
 
 /// What the browser may do with a page: show it.
 static POLICY: LazyLock<String> = LazyLock::new(|| policy("'none'"));
@@ -42,20 +37,25 @@ pub(super) struct Choice {
     pub(super) no: String,
 }
 
-/// A page: a headline and a few lines below it, two buttons where it asks back, a link where it leads on.
+/// A page: a headline and a few lines below it, two buttons or a password where it asks back, a link where it leads on.
 #[derive(Template)]
 #[template(
     source = r#"<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{ headline }} - emailproxy</title><style>{{ style|safe }}</style></head>
-<body><h1 class="{% if good %}good{% else %}bad{% endif %}">{{ headline }}</h1>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+{% if let Some(refresh) = refresh %}<meta http-equiv="refresh" content="0;url={{ refresh }}">
+{% endif %}<title>{{ headline }} - emailproxy</title><style>{{ style|safe }}</style></head>
+<body><main><h1 class="{% if good %}good{% else %}bad{% endif %}">{{ headline }}</h1>
 {% for line in lines %}<p>{{ line }}</p>
 {% endfor %}{% if let Some(choice) = choice %}<form method="post" action="?" autocomplete="off">
 <input type="hidden" name="confirm" value="{{ choice.confirm }}">
 <p><button name="answer" value="yes">{{ choice.yes }}</button></p>
 <p><button name="answer" value="no">{{ choice.no }}</button></p></form>
-{% endif %}{% if let Some(link) = link %}<p><a href="{{ link }}" rel="noreferrer">Sign in again</a></p>
-{% endif %}<small>emailproxy</small></body></html>
+{% endif %}{% if password %}<form method="post" action="open">
+<p><label for="password">The page's password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required autofocus></p>
+<p><button>Open</button></p></form>
+{% endif %}{% if let Some((link, words)) = link %}<p><a href="{{ link }}" rel="noreferrer">{{ words }}</a></p>
+{% endif %}</main><footer>emailproxy</footer></body></html>
 "#,
     ext = "html"
 )]
@@ -64,7 +64,9 @@ struct Page<'p> {
     good: bool,
     lines: &'p [String],
     choice: Option<&'p Choice>,
-    link: Option<&'p str>,
+    password: bool,
+    refresh: Option<&'p str>,
+    link: Option<(&'p str, &'p str)>,
     style: &'static str,
 }
 
@@ -73,15 +75,15 @@ pub(super) fn page(status: StatusCode, headline: &str, lines: &[String]) -> Resp
     Page::plain(status, headline, lines).answer(status)
 }
 
-/// Makes the answer that shows a page with a link to where to sign in again.
+/// Makes the answer that shows a page with a link, an address and its words, where there is one.
 pub(super) fn page_with_link(
     status: StatusCode,
     headline: &str,
     lines: &[String],
-    link: &str,
+    link: Option<(&str, &str)>,
 ) -> Response<String> {
     let page = Page {
-        link: Some(link),
+        link,
         ..Page::plain(status, headline, lines)
     };
     page.answer(status)
@@ -101,6 +103,29 @@ pub(super) fn page_with_choice(
     page.answer(status)
 }
 
+/// Makes the answer that asks for the page's password.
+pub(super) fn page_with_password(
+    status: StatusCode,
+    headline: &str,
+    lines: &[String],
+) -> Response<String> {
+    let page = Page {
+        password: true,
+        ..Page::plain(status, headline, lines)
+    };
+    page.answer(status)
+}
+
+/// Makes the answer that sends a browser on by itself, as a redirect would do; but a form may lead to it.
+pub(super) fn page_that_goes_on(headline: &str, lines: &[String], to: &str) -> Response<String> {
+    let page = Page {
+        refresh: Some(to),
+        link: Some((to, "Go on")),
+        ..Page::plain(StatusCode::OK, headline, lines)
+    };
+    page.answer(StatusCode::OK)
+}
+
 impl<'p> Page<'p> {
     fn plain(status: StatusCode, headline: &'p str, lines: &'p [String]) -> Self {
         Self {
@@ -108,6 +133,8 @@ impl<'p> Page<'p> {
             good: status.is_success(),
             lines,
             choice: None,
+            password: false,
+            refresh: None,
             link: None,
             style: STYLE,
         }
@@ -116,26 +143,47 @@ impl<'p> Page<'p> {
     fn answer(&self, status: StatusCode) -> Response<String> {
         // A page of texts can always be rendered; the headline alone would still say it.
         let html = self.render().unwrap_or_else(|_| self.headline.to_owned());
-        let mut response = Response::new(html);
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        // Without any referrer browsers also withhold the form's origin, which is looked at when it comes back.
-        let (policy, referrer) = match self.choice {
-            Some(_) => (POLICY_WITH_FORM.as_str(), "same-origin"),
-            None => (POLICY.as_str(), "no-referrer"),
+        let policy = match (self.choice, self.password) {
+            (None, false) => Policy::Shows(POLICY.as_str()),
+            _ => Policy::Asks(POLICY_WITH_FORM.as_str()),
         };
-        for (name, value) in [
-            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-            (header::CONTENT_SECURITY_POLICY, policy),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, referrer),
-            (header::CACHE_CONTROL, "no-store"),
-            (header::X_FRAME_OPTIONS, "DENY"),
-        ] {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(name, value);
-            }
-        }
-        response
+        with_headers(status, "text/html; charset=utf-8", policy, html)
     }
+}
+
+/// What a browser may do with an answer.
+#[derive(Clone, Copy)]
+pub(super) enum Policy {
+    /// Show it, under this content security policy.
+    Shows(&'static str),
+    /// Send its forms back too. Without any referrer browsers also withhold the form's origin, which is looked at when it
+    /// comes back.
+    Asks(&'static str),
+}
+
+/// Puts the headers on that every answer has.
+pub(super) fn with_headers<B>(
+    status: StatusCode,
+    kind: &'static str,
+    policy: Policy,
+    body: B,
+) -> Response<B> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let (policy, referrer) = match policy {
+        Policy::Shows(policy) => (policy, "no-referrer"),
+        Policy::Asks(policy) => (policy, "same-origin"),
+    };
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, referrer),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use url::Url;
 
+use super::home::Home;
 use crate::accounts::Pending;
 use crate::said::Said;
 
@@ -47,7 +48,9 @@ pub(super) struct Place {
 
 impl Place {
     /// Finds where a consent's return is to be heard, or says why it cannot be heard here.
-    pub(super) fn of(pending: &Pending) -> Result<Self, String> {
+    ///
+    /// What leads to the page's own address, or below the address that a reverse proxy gives it, is heard there.
+    pub(super) fn of(pending: &Pending, page: Option<&Home>) -> Result<Self, String> {
         let redirect = pending.redirect_uri.as_deref().map(Url::parse);
         let redirect = match redirect {
             None => None,
@@ -58,6 +61,12 @@ impl Place {
             None => None,
             Some(text) => Some(read_listen_address(text)?),
         };
+        let home = page.filter(|page| {
+            listen.is_none() && redirect.as_ref().is_some_and(|url| page.is_above(url))
+        });
+        if let (Some(home), Some(redirect)) = (home, &redirect) {
+            return Ok(Self::at_home(pending, home, redirect));
+        }
         let at = match (&listen, &redirect) {
             (Some(listen), _) => listen,
             (None, Some(redirect)) if redirect.scheme() == "http" => redirect,
@@ -81,6 +90,10 @@ impl Place {
             },
             port: at.port().unwrap_or(USUAL_PORT),
         };
+        let spot = match page.filter(|page| page.covers(&spot)) {
+            Some(page) => page.spot.clone(),
+            None => spot,
+        };
         let mut place = Self {
             spot,
             account: pending.account.clone(),
@@ -98,6 +111,24 @@ impl Place {
             place.ports.extend(url.port_or_known_default());
         }
         Ok(place)
+    }
+
+    /// A return that comes through the reverse proxy which stands before the page. It may pass the path on or cut off what
+    /// leads to the page.
+    fn at_home(pending: &Pending, home: &Home, redirect: &Url) -> Self {
+        let path = redirect.path().to_owned();
+        let mut paths = vec![home.inner(&path).to_owned()];
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+        Self {
+            spot: home.spot.clone(),
+            account: pending.account.clone(),
+            paths,
+            names: host_of(redirect).into_iter().collect(),
+            ports: redirect.port_or_known_default().into_iter().collect(),
+            elsewhere: None,
+        }
     }
 }
 
@@ -167,7 +198,7 @@ fn read_listen_address(text: &str) -> Result<Url, String> {
     })
 }
 
-fn host_of(url: &Url) -> Option<String> {
+pub(super) fn host_of(url: &Url) -> Option<String> {
     let host = url.host_str()?.trim_matches(['[', ']']);
     (!host.is_empty()).then(|| host.to_ascii_lowercase())
 }
@@ -177,7 +208,7 @@ mod tests {
     use super::*;
 
     fn place(redirect: Option<&str>, listen: Option<&str>) -> Result<Place, String> {
-        Place::of(&Pending {
+        let pending = Pending {
             account: "u@example.org".into(),
             url: "https://idp.example/authorize".into(),
             redirect_uri: redirect.map(Into::into),
@@ -185,7 +216,8 @@ mod tests {
             listen: true,
             code: None,
             doubt: None,
-        })
+        };
+        Place::of(&pending, None)
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use emailproxy::accounts::Place;
 use emailproxy::commands::run::{Daemon, Launch};
 use emailproxy::config::Config;
+use emailproxy::control::Recent;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -34,7 +35,7 @@ impl Plan {
         std::fs::write(dir.path().join("local.pem"), &authority.certificate).unwrap();
         std::fs::write(dir.path().join("local.key"), &authority.key).unwrap();
         Self {
-            options: format!("ca_file = {}\n", ca.display()),
+            options: format!("ca_file = {}\nweb = off\n", ca.display()),
             dir,
             sections: String::new(),
             external_auth: false,
@@ -88,6 +89,12 @@ impl Plan {
     pub fn option(mut self, line: &str) -> Self {
         self.options.push_str(line);
         self.options.push('\n');
+        self
+    }
+
+    /// Shows the page, at a port of the system's choice.
+    pub fn page(mut self) -> Self {
+        self.options = self.options.replace("web = off", "web = 127.0.0.1:0");
         self
     }
 
@@ -153,6 +160,7 @@ impl Plan {
             store: self.store.clone().unwrap_or(file),
             external_auth: self.external_auth,
             drain: self.drain,
+            recent: Recent::default(),
         };
         Daemon::start(launch).unwrap_or_else(|error| panic!("{error:#}"))
     }

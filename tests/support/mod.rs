@@ -17,6 +17,7 @@
     reason = "a surprise in the test's own equipment shall stop the test where it happens"
 )]
 
+pub mod browser;
 pub mod client;
 pub mod daemon;
 pub mod logs;

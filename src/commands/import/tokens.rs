@@ -14,7 +14,7 @@ use super::{ImportArgs, password};
 use crate::accounts::{Accounts, Setup};
 use crate::commands::run::{DRAIN, reach_out};
 use crate::commands::{complain, read_config, say, store_place};
-use crate::control::{Ask, Spoken, Tell, reach};
+use crate::control::{Ask, Overview, Spoken, Tell, reach};
 use crate::said::Said;
 use crate::secret::{Password, Secret};
 
@@ -72,7 +72,7 @@ async fn running(file: &Path) -> anyhow::Result<Option<u32>> {
     };
     proxy.ask(&Ask::Status).await?;
     match proxy.hear().await? {
-        Some(Tell::Status { pid, .. }) => Ok(Some(pid)),
+        Some(Tell::Status(told)) => Ok(Some(told.pid)),
         _ => bail!("the proxy gave another answer than asked for"),
     }
 }
@@ -85,7 +85,7 @@ async fn know(file: &Path, account: &str) -> anyhow::Result<()> {
             .await
             .context("the proxy has stopped meanwhile")?;
         proxy.ask(&Ask::Status).await?;
-        if let Some(Tell::Status { accounts, .. }) = proxy.hear().await?
+        if let Some(Tell::Status(Overview { accounts, .. })) = proxy.hear().await?
             && accounts.iter().any(|known| known.account == account)
         {
             return Ok(());
