@@ -19,6 +19,7 @@
 )]
 mod browser;
 mod ca;
+mod chromium;
 mod client;
 #[allow(dead_code, reason = "tests/load uses the rest")]
 mod daemon;
@@ -46,6 +47,7 @@ mod round_trip;
 mod servers_alone;
 mod smarthost;
 mod volume;
+mod web_page;
 
 /// Whose mailbox the tests use.
 const USER: &str = "ann@example.com";

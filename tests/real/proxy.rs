@@ -230,7 +230,13 @@ impl Proxy {
 /// Writes a configuration.
 fn write(stage: &Stage, options: &str, services: &[Service], accounts: &str) {
     let root = stage.ca.root.display();
-    let mut text = format!("[emailproxy]\nca_file = {root}\n{options}\n");
+    // Programs of other tests run at the same time, and only one of them can have the page's usual address.
+    let web = if options.contains("web =") {
+        ""
+    } else {
+        "web = off\n"
+    };
+    let mut text = format!("[emailproxy]\nca_file = {root}\n{web}{options}\n");
     for service in services {
         text.push_str(&format!(
             "[{}-{}]\n{}\n",

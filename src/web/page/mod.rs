@@ -167,7 +167,7 @@ impl Page {
         let way = self.home.url();
         let states = request.method == Method::GET
             && form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "state");
-        let own = ["/", "/sign-in"].contains(&path) || request.uri.path() == "/healthz";
+        let own = ["/", "/sign-in"].contains(&path);
         let is_return = match request.method {
             // Questions of a return's page are answered to where it came to.
             Method::POST => expected && path != "/sign-in" && path != "/answer",
