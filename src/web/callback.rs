@@ -200,8 +200,11 @@ fn show(outcome: &Outcome, way: Option<&str>) -> Response<String> {
                     Said::from(account.as_str()),
                     why
                 ),
-                "emailproxy's log has the full reason. To try again, let the mail program log in again."
-                    .to_owned(),
+                match way {
+                    Some(_) => "To try again, sign in on emailproxy's page, or let the mail program log in again.",
+                    None => "emailproxy's log has the full reason. To try again, let the mail program log in again.",
+                }
+                .to_owned(),
             ],
         ),
         Outcome::Differs {

@@ -15,14 +15,16 @@ use crate::{PASSWORD, USER};
 
 const PROGRAMS: [&str; 3] = ["python3", "chromium", "chromedriver"];
 
-async fn ready(accounts: impl Fn(&Stage) -> String) -> Option<(Stage, Proxy, Chromium)> {
+async fn ready(accounts: impl Fn(&Stage, u16) -> String) -> Option<(Stage, Proxy, Chromium)> {
     let stage = Stage::set("the page", &PROGRAMS, Manners::default()).await?;
     let services = [
         Service::imap(stage.dovecot.imaps),
         Service::smtp(stage.postfix.submissions),
     ];
-    let web = format!("web = 127.0.0.1:{}\n", ports::free());
-    let proxy = Proxy::start_quietly(&stage, &web, &services, &accounts(&stage)).await;
+    let page = ports::free();
+    let web = format!("web = 127.0.0.1:{page}\n");
+    let accounts = accounts(&stage, page);
+    let proxy = Proxy::start_quietly(&stage, &web, &services, &accounts).await;
     let chromium = Chromium::start(stage.folder()).await;
     chromium.visit(&link(&stage)).await;
     chromium.sees("Accounts").await;
@@ -60,7 +62,7 @@ async fn at_the_provider(chromium: &Chromium, user: &str) {
 
 #[tokio::test]
 async fn signing_in_from_the_button_lets_a_mail_program_in() {
-    let own = |stage: &Stage| {
+    let own = |stage: &Stage, _| {
         let second = stage.oidc.person("bob@example.com", ports::free());
         let third = stage.oidc.application("service@example.com");
         stage.oidc.person(USER, ports::free()) + &second + &third
@@ -114,7 +116,8 @@ async fn signing_in_from_the_button_lets_a_mail_program_in() {
 
 #[tokio::test]
 async fn a_denial_is_shown_with_a_way_on_and_an_old_address_too() {
-    let own = |stage: &Stage| stage.oidc.person(USER, ports::free());
+    // The browser comes back to the page's own address.
+    let own = |stage: &Stage, page| stage.oidc.person(USER, page);
     let Some((stage, proxy, chromium)) = ready(own).await else {
         return;
     };
@@ -132,7 +135,9 @@ async fn a_denial_is_shown_with_a_way_on_and_an_old_address_too() {
     chromium.picture("denied-light").await;
     let old = chromium.script("return location.href").await;
     chromium.visit(old.as_str().unwrap()).await;
-    // Nobody listens there any more, or the address is known as old.
+    chromium.sees("This sign-in is not known").await;
+    chromium.picture("old-light").await;
+    chromium.press("main a").await;
     chromium.visit(&link(&stage)).await;
     chromium.sees("Last error").await;
     chromium.picture("failing-light").await;
@@ -145,7 +150,7 @@ async fn a_denial_is_shown_with_a_way_on_and_an_old_address_too() {
 
 #[tokio::test]
 async fn a_device_code_is_approved_and_the_page_notices() {
-    let own = |stage: &Stage| stage.oidc.device(USER);
+    let own = |stage: &Stage, _| stage.oidc.device(USER);
     let Some((_stage, proxy, chromium)) = ready(own).await else {
         return;
     };

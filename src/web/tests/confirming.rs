@@ -99,7 +99,7 @@ async fn no_other_page_can_answer() {
         let page = post(at, good, &headers).await;
         assert!(page.starts_with("HTTP/1.1 403 "), "{headers}: {page}");
     }
-    let big = format!("confirm={}&answer=yes", "x".repeat(5_000));
+    let big = format!("confirm={}&answer=yes", "x".repeat(21_000));
     for (form, status) in [
         ("confirm=once", "400"),
         ("confirm=once&answer=yes&answer=no", "400"),
