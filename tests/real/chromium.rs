@@ -104,9 +104,12 @@ impl Chromium {
             .unwrap();
     }
 
-    /// Types into what a selector finds.
+    /// Types into what a selector finds, in place of what stands there.
     pub(crate) async fn fill(&self, selector: &str, text: &str) {
         let id = self.find(selector).await;
+        self.post(&format!("element/{id}/clear"), json!({}))
+            .await
+            .unwrap();
         let path = format!("element/{id}/value");
         self.post(&path, json!({ "text": text })).await.unwrap();
     }
