@@ -107,7 +107,7 @@ async fn alone(args: &AuthorizeArgs) -> anyhow::Result<ExitCode> {
     let accounts = Accounts::open(Arc::new(config), endpoint, setup).map_err(|why| anyhow!(why))?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let callbacks = tokio::spawn(crate::web::serve(Arc::clone(&accounts), None, async move {
-        drop(stopped.await)
+        drop(stopped.await);
     }));
     let mut pending = accounts.pending();
     let mut typed = pasted_lines();

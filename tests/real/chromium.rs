@@ -1,6 +1,7 @@
 //! A real browser: headless Chromium, driven over WebDriver by plain requests.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +12,12 @@ use crate::daemon::Daemon;
 use crate::installed;
 use crate::log::until_listening;
 use crate::ports;
+
+/// How long a page may take to show something.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often it is looked at.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// A browser with one window.
 pub(crate) struct Chromium {
@@ -80,7 +87,7 @@ impl Chromium {
 
     /// Waits until the page holds these words.
     pub(crate) async fn sees(&self, words: &str) {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         loop {
             let text = self
                 .script("return document.body ? document.body.innerText : ''")
@@ -89,19 +96,28 @@ impl Chromium {
                 return;
             }
             assert!(
-                begun.elapsed() < std::time::Duration::from_secs(60),
+                begun.elapsed() < PATIENCE,
                 "{words} is not on the page: {text}"
             );
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(GLANCE).await;
         }
     }
 
     /// Presses what a selector finds.
     pub(crate) async fn press(&self, selector: &str) {
-        let id = self.find(selector).await;
-        self.post(&format!("element/{id}/click"), json!({}))
-            .await
-            .unwrap();
+        let begun = Instant::now();
+        loop {
+            let id = self.find(selector).await;
+            let pressed = self.post(&format!("element/{id}/click"), json!({})).await;
+            match pressed {
+                Ok(_) => return,
+                // The page shows itself anew whenever something changes.
+                Err(why) => assert!(
+                    why.contains("stale") && begun.elapsed() < PATIENCE,
+                    "{selector}: {why}"
+                ),
+            }
+        }
     }
 
     /// Types into what a selector finds, in place of what stands there.
@@ -115,7 +131,7 @@ impl Chromium {
     }
 
     async fn find(&self, selector: &str) -> String {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         loop {
             let body = json!({"using": "css selector", "value": selector});
             let found = self.post("element", body).await;
@@ -124,12 +140,9 @@ impl Chromium {
                     let mut ids = found.as_object().unwrap().values();
                     return ids.next().unwrap().as_str().unwrap().to_owned();
                 }
-                Err(why) => assert!(
-                    begun.elapsed() < std::time::Duration::from_secs(30),
-                    "{why}"
-                ),
+                Err(why) => assert!(begun.elapsed() < PATIENCE, "{why}"),
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(GLANCE).await;
         }
     }
 

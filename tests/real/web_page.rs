@@ -90,6 +90,14 @@ async fn signing_in_from_the_button_lets_a_mail_program_in() {
     chromium.picture("sign-in-light").await;
     chromium.fill("#password", PASSWORD).await;
     chromium.press("main form button").await;
+    chromium.sees("Sign-in").await;
+    // The page is loaded anew in between, and the sign-in goes on from there.
+    chromium.visit(&link(&stage)).await;
+    chromium.sees("Continue sign-in").await;
+    chromium.press(&row).await;
+    chromium.sees("Sign in at your provider").await;
+    chromium.picture("continue-light").await;
+    chromium.press("a.button").await;
     at_the_provider(&chromium, USER).await;
     chromium.sees("Sign-in succeeded").await;
     chromium.picture("succeeded-light").await;
@@ -170,5 +178,28 @@ async fn a_device_code_is_approved_and_the_page_notices() {
     // Without anybody's doing.
     chromium.sees("Signed in").await;
     login(&proxy).await;
+    chromium.close().await;
+}
+
+#[tokio::test]
+async fn the_wrong_person_is_asked_about_and_may_sign_in_again() {
+    let own = |stage: &Stage, page| {
+        let section = stage.oidc.person_by_issuer(USER, page);
+        section.replace("= openid ", "= openid email ")
+    };
+    let Some((_stage, proxy, chromium)) = ready(own).await else {
+        return;
+    };
+    chromium.press("a.button[href^='sign-in']").await;
+    chromium.fill("#password", PASSWORD).await;
+    chromium.press("main form button").await;
+    at_the_provider(&chromium, "bob@example.com").await;
+    chromium.sees("Somebody else signed in").await;
+    chromium.picture("somebody-else-light").await;
+    chromium.press("button[value=yes]").await;
+    chromium.sees("Sign-in succeeded").await;
+    chromium.press("main a").await;
+    chromium.sees("Signed in").await;
+    proxy.stop();
     chromium.close().await;
 }

@@ -8,10 +8,13 @@
     reason = "this is a test"
 )]
 
+#[path = "../support/program.rs"]
+mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod access;
+mod command;
 mod signing_in;
 mod telling;
 

@@ -11,7 +11,7 @@ import Provider, { errors } from 'oidc-provider';
 
 const settings = { accessSeconds: 3600, tokenLength: 43, plain: false, ...JSON.parse(process.argv[2] ?? '{}') };
 const mailScopes = ['mail.imap', 'mail.pop', 'mail.smtp'];
-const personScopes = [...(settings.plain ? [] : ['openid', 'offline_access']), ...mailScopes];
+const personScopes = [...(settings.plain ? [] : ['openid', 'email', 'offline_access']), ...mailScopes];
 // With this scope an application may open every mailbox.
 const applicationScope = 'mail.anybody';
 const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
@@ -107,7 +107,10 @@ const provider = new Provider(`http://localhost:${port}`, {
   clientAuthMethods: ['client_secret_basic', ...(settings.basicOnly ? [] : ['client_secret_post', 'private_key_jwt', 'none'])],
   scopes: [...personScopes, applicationScope],
   cookies: { keys: ['for the tests alone'] },
-  findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: id }) }),
+  // Who asks for it is told who signed in, in the ID token itself.
+  claims: { openid: ['sub'], email: ['email'] },
+  conformIdTokenClaims: false,
   pkce: { required: () => false },
   issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,
