@@ -1,4 +1,4 @@
-//! A real browser: headless Chromium, driven over WebDriver by plain requests.
+//! A real browser: headless Chromium, driven over `WebDriver` by plain requests.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
