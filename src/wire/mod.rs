@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 pub mod dial;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+#[cfg(not(fuzzing))]
+mod inside;
 mod proxy;
 mod stream;
 #[cfg(test)]
@@ -311,7 +313,7 @@ impl Wire {
         }
         let name = tls::server_name(host).map_err(Lost::Tls)?;
         let until = self.until(HANDSHAKE_TIME);
-        let io = timed(until, trust.connector().connect(name, self.io)).await?;
+        let io = timed(until, trust.connect(name, self.io)).await?;
         Ok(Self {
             io: Box::new(io),
             heard: Vec::new(),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(not(fuzzing))]
-use tokio_rustls::{client, server};
+use tokio_rustls::server;
 
 /// Anything that carries bytes both ways.
 pub trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {
@@ -26,13 +26,6 @@ impl Io for TcpStream {
         let ready = pin!(self.ready(Interest::READABLE));
         let asked = ready.poll(&mut Context::from_waker(Waker::noop()));
         matches!(asked, Poll::Ready(Ok(ready)) if ready.is_read_closed())
-    }
-}
-
-#[cfg(not(fuzzing))]
-impl<T: Io> Io for client::TlsStream<T> {
-    fn has_left(&self) -> bool {
-        self.get_ref().0.has_left()
     }
 }
 

@@ -15,7 +15,10 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_platform_verifier::Verifier;
 #[cfg(not(fuzzing))]
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsAcceptor;
+
+#[cfg(not(fuzzing))]
+use super::{Io, inside::Inside};
 
 /// The roots by which servers are believed, shared by every upstream connection so that sessions resume.
 #[derive(Clone, Debug)]
@@ -41,7 +44,9 @@ impl Trust {
     ///
     /// A system without any roots falls back to Mozilla's list, which is logged.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(in_order_of_speed(
+            rustls::crypto::aws_lc_rs::default_provider(),
+        ));
         let extra = ca_file
             .map(read_certificates)
             .transpose()?
@@ -73,10 +78,35 @@ impl Trust {
         ClientConfig::clone(&self.config)
     }
 
+    /// Shakes hands as a client with a server of this name.
     #[cfg(not(fuzzing))]
-    pub(super) fn connector(&self) -> TlsConnector {
-        TlsConnector::from(Arc::clone(&self.config))
+    pub(super) async fn connect(
+        &self,
+        name: ServerName<'static>,
+        io: Box<dyn Io>,
+    ) -> std::io::Result<Inside> {
+        Inside::connect(Arc::clone(&self.config), name, io).await
     }
+}
+
+/// Orders the ciphers so that the fastest here comes first; all of them are good for anybody's mail. With AES in the
+/// processor that is AES-128, of which a GiB costs a tenth less than of AES-256, and ChaCha20 elsewhere.
+fn in_order_of_speed(mut provider: CryptoProvider) -> CryptoProvider {
+    #[cfg(target_arch = "x86_64")]
+    let has_aes = std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    let has_aes = std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let has_aes = false;
+    provider.cipher_suites.sort_by_key(|suite| {
+        let name = suite.suite().as_str().unwrap_or_default();
+        if name.contains("CHACHA20") {
+            u8::from(has_aes) * 2
+        } else {
+            1 + u8::from(name.contains("AES_256")) - u8::from(has_aes)
+        }
+    });
+    provider
 }
 
 /// What a service demands of local clients beyond TLS 1.2.

@@ -6,12 +6,12 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::protocol::guard::Guard;
 use crate::wire::{Io, Wire};
@@ -38,9 +38,6 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long bytes may wait for a peer without one being taken. The longest time that a client gives a server is as long
 /// (RFC 5321 section 4.5.3.2.6).
 const STUCK: Duration = Duration::from_secs(10 * 60);
-
-/// How long to wait before looking again while nothing has ended.
-const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 thread_local! {
     static SPACE: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -79,19 +76,16 @@ pub async fn splice(
     let mut up = Direction::beginning_with(passing(guard, &from_client));
     drop(from_client);
     let mut down = Direction::beginning_with(from_server);
-    let mut last = Instant::now();
-    let mut linger = pin!(sleep_until(last + FAR));
-    let mut hold = pin!(sleep_until(last + FAR));
-    let mut look = pin!(sleep_until(last + FAR));
+    let [mut linger, mut hold, mut look] = [const { Timer(None) }; 3];
     let mut looks = false;
     poll_fn(|cx| {
         let before = progress(&up, &down);
-        if looks && look.as_mut().poll(cx).is_ready() {
+        if looks && look.poll(cx).is_ready() {
             looks = false;
             up.look(&client, "server")?;
             down.look(&server, "client")?;
         }
-        let release = down.ended || down.deaf || (up.ended && hold.as_mut().poll(cx).is_ready());
+        let release = down.ended || down.deaf || (up.ended && hold.poll(cx).is_ready());
         let up_done = up.advance(
             &mut client,
             &mut server,
@@ -110,8 +104,8 @@ pub async fn splice(
         }
         if !looks && (up.waits() || down.waits()) {
             looks = true;
-            look.as_mut().reset(Instant::now() + LOOK);
-            if look.as_mut().poll(cx).is_ready() {
+            look.set(LOOK);
+            if look.poll(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
         }
@@ -119,21 +113,40 @@ pub async fn splice(
             return Poll::Pending;
         }
         if before != progress(&up, &down) {
-            last = Instant::now();
-            linger.as_mut().reset(last + LINGER);
+            linger.set(LINGER);
             if !up.closed {
-                hold.as_mut().reset(last + HOLD);
+                hold.set(HOLD);
             }
         }
         let kept_back = up.ended && !up.closed && !release;
-        if kept_back && (down.ended || down.deaf || hold.as_mut().poll(cx).is_ready()) {
+        if kept_back && (down.ended || down.deaf || hold.poll(cx).is_ready()) {
             // What held the end back fell away just now; once is enough, or a stuck server would make this spin.
             cx.waker().wake_by_ref();
         }
         // Nothing more came from the side that is still open.
-        linger.as_mut().poll(cx).map(Ok)
+        linger.poll(cx).map(Ok)
     })
     .await
+}
+
+/// A clock that takes no room until it is wound.
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Has it run out after so long.
+    fn set(&mut self, after: Duration) {
+        let at = Instant::now() + after;
+        match &mut self.0 {
+            Some(sleep) => sleep.as_mut().reset(at),
+            none => *none = Some(Box::pin(sleep_until(at))),
+        }
+    }
+
+    /// Ready once it ran out.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let running = self.0.as_mut();
+        running.map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+    }
 }
 
 /// What changes whenever something happens that is worth waiting for: once the server has finished, only what it said
