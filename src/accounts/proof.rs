@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use tokio::sync::Semaphore;
 
 use super::vault::Cost;
@@ -52,8 +52,9 @@ impl Prover {
     /// Prepares a prover whose new wraps cost `cost`.
     pub(super) fn new(cost: Cost) -> Result<Self, String> {
         let mut key = zeroize::Zeroizing::new([0; 32]);
-        rand::fill(key.as_mut_slice())
-            .map_err(|_| "the system gives no random numbers".to_owned())?;
+        // The system's own: the crypto library would gather its randomness first, which nobody must wait for here.
+        getrandom::fill(key.as_mut_slice())
+            .map_err(|error| format!("the system gives no random numbers: {error}"))?;
         Ok(Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()),
             permits: Arc::new(Semaphore::new(SLOW_AT_ONCE)),

@@ -4,6 +4,7 @@
 //! `[DEFAULT]`. The last two count only with `allow_catch_all_accounts`. User names match section names exactly, in
 //! this case. An empty value ends the search and counts as absent.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::ini::{Found, Ini, whole_number};
@@ -313,17 +314,22 @@ impl<'a> Chain<'a> {
 impl Config {
     /// Returns whether a user name is an account's, or at least an address in a domain where there are accounts.
     pub fn may_be_account(&self, user: &str) -> bool {
-        let domain = |name: &str| name.rsplit_once('@').map(|(_, domain)| domain.to_owned());
         let Some(wanted) = domain(user).filter(|domain| !domain.is_empty()) else {
             return false;
         };
         let anybody = self.options.allow_catch_all_accounts && wanted.contains('.');
-        let mut names = self.ini.sections().iter().map(|section| &section.name);
-        names.any(|name| {
-            let domain = domain(name);
-            domain.is_some_and(|domain| {
-                domain.eq_ignore_ascii_case(&wanted) || (domain.is_empty() && anybody)
-            })
-        })
+        self.domains.contains(&wanted) || (anybody && self.domains.contains(""))
     }
+}
+
+/// Lists the domains of the account sections, in lower case.
+pub(super) fn domains(ini: &Ini) -> HashSet<String> {
+    let names = ini.sections().iter().map(|section| &section.name);
+    names.filter_map(|name| domain(name)).collect()
+}
+
+/// Returns what stands behind a name's last `@`, in lower case.
+fn domain(name: &str) -> Option<String> {
+    let (_, domain) = name.rsplit_once('@')?;
+    Some(domain.to_ascii_lowercase())
 }

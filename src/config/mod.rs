@@ -48,6 +48,8 @@ pub struct Config {
     ini: Arc<Ini>,
     /// The servers that accounts name for themselves.
     named: Vec<(Protocol, Upstream)>,
+    /// The domains of the accounts.
+    domains: Arc<HashSet<String>>,
 }
 
 /// The protocols a service can speak.
@@ -329,6 +331,7 @@ impl Config {
             options,
             warnings,
             named: named_servers(&ini),
+            domains: Arc::new(account::domains(&ini)),
             ini: Arc::new(ini),
         })
     }

@@ -98,6 +98,8 @@ impl Upstreams {
 
     /// Connects to a server, with TLS where that comes first, within 10 s in all; nothing is said yet.
     pub(super) async fn dial(&self, at: &Upstream) -> Result<Wire, Refusal> {
+        // The first to come after a start; mostly nobody's login, but whoever asks what the server offers.
+        self.trust.make_ready().await;
         let until = Instant::now() + CONNECT_TIME;
         let mut wire = dial(&at.host, at.port, self.proxy.as_ref())
             .await

@@ -14,6 +14,7 @@ pub mod fuzzing;
 #[cfg(not(fuzzing))]
 mod inside;
 mod proxy;
+mod roots;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -13,17 +13,21 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
-use rustls_platform_verifier::Verifier;
+use tokio::sync::OnceCell;
 #[cfg(not(fuzzing))]
 use tokio_rustls::TlsAcceptor;
 
 #[cfg(not(fuzzing))]
 use super::{Io, inside::Inside};
 
+use super::roots::Roots;
+
 /// The roots by which servers are believed, shared by every upstream connection so that sessions resume.
 #[derive(Clone, Debug)]
 pub struct Trust {
     config: Arc<ClientConfig>,
+    roots: Arc<Roots>,
+    ready: Arc<OnceCell<()>>,
 }
 
 /// The certificate and key that local clients see.
@@ -40,7 +44,8 @@ pub fn choose_crypto() {
 }
 
 impl Trust {
-    /// Believes the system's roots (`SSL_CERT_FILE` honoured) and those in `ca_file`, a PEM file.
+    /// Believes the system's roots (`SSL_CERT_FILE` honoured) and those in `ca_file`, a PEM file, which is read now. The
+    /// system's are read when they are needed, or by [`Self::make_ready`].
     ///
     /// A system without any roots falls back to Mozilla's list, which is logged.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
@@ -51,26 +56,33 @@ impl Trust {
             .map(read_certificates)
             .transpose()?
             .unwrap_or_default();
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let roots = Arc::new(Roots::new(ca_file, extra, Arc::clone(&provider))?);
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
-        let config = match Verifier::new_with_extra_roots(extra.iter().cloned(), provider) {
-            Ok(verifier) => builder
-                .dangerous() // The name is rustls's; the verifier is the platform's own full check.
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth(),
-            Err(error) => {
-                tracing::warn!(%error, "the system has no certificate roots; using the built-in Mozilla list");
-                let mut roots = RootCertStore {
-                    roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-                };
-                roots.add_parsable_certificates(extra);
-                builder.with_root_certificates(roots).with_no_client_auth()
-            }
-        };
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?
+            .dangerous() // The name is rustls's; the verifier is the platform's own full check.
+            .with_custom_certificate_verifier(Arc::clone(&roots) as _)
+            .with_no_client_auth();
         Ok(Self {
             config: Arc::new(config),
+            roots,
+            ready: Arc::default(),
         })
+    }
+
+    /// Waits until a handshake need not wait: the system's roots are read, and the crypto library has gathered the
+    /// randomness it begins with, which takes it some 30 ms once per process. A thread for blocking work does both.
+    pub async fn make_ready(&self) {
+        let ready = self.ready.get_or_init(|| async {
+            let roots = Arc::clone(&self.roots);
+            let work = tokio::task::spawn_blocking(move || {
+                // What fails here fails again, and is told, where it is needed.
+                aws_lc_rs::rand::fill(&mut [0; 32]).ok();
+                roots.read();
+            });
+            work.await.ok();
+        });
+        ready.await;
     }
 
     /// Returns the settings for a client that brings its own transport, such as the token endpoint's.

@@ -9,13 +9,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use tracing::Subscriber;
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::{Registry, reload};
 
 use super::LogFormat;
 use crate::control::Recent;
@@ -27,7 +27,7 @@ mod outlet;
 
 /// The log while the program runs. Dropping it writes what is still waiting.
 pub(super) struct Logging {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
     debug: bool,
     _writers: Vec<Writing>,
 }
@@ -90,15 +90,15 @@ impl Logging {
 
 /// Our own lines from `info` or `debug` on, those of libraries from `warn` on. Libraries never log more: their lower
 /// levels may hold what must not be seen.
-fn level(debug: bool) -> EnvFilter {
+fn level(debug: bool) -> Targets {
     let own = if debug {
-        "emailproxy=debug"
+        LevelFilter::DEBUG
     } else {
-        "emailproxy=info"
+        LevelFilter::INFO
     };
-    EnvFilter::builder()
-        .with_default_directive(LevelFilter::WARN.into())
-        .parse_lossy(own)
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("emailproxy", own)
 }
 
 /// A span's fields as one place of the log words them.
