@@ -31,6 +31,8 @@ pub(crate) struct Proxy {
     pub(crate) smtp: SocketAddr,
     /// How long it took from its start to the line that says it listens.
     pub(crate) started: Duration,
+    /// When it was started.
+    pub(crate) begun: Instant,
 }
 
 /// Returns the program under test: what `EMAILPROXY` names, or what was built beside this.
@@ -95,6 +97,7 @@ impl Proxy {
             smtp: at("SMTP")?,
             process,
             started,
+            begun,
         })
     }
 
