@@ -3,6 +3,7 @@
 //! Knows nothing of where a secret comes from or what it opens.
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -58,9 +59,10 @@ impl From<&str> for Secret<Vec<u8>> {
     }
 }
 
-/// A bearer token fit to be sent: 1 to 16,384 bytes of RFC 6750 section 2.1 `b64token`.
+/// A bearer token fit to be sent: 1 to 16,384 bytes of RFC 6750 section 2.1 `b64token`. Cloning shares it: each copy would
+/// have to be wiped, byte by byte.
 #[derive(Clone)]
-pub struct AccessToken(Secret<String>);
+pub struct AccessToken(Arc<Secret<String>>);
 
 /// The longest access token accepted, in bytes.
 const MAX_TOKEN: usize = 16_384;
@@ -78,7 +80,7 @@ impl AccessToken {
         if !text.bytes().all(fit) {
             return Err("the access token holds characters that no bearer token may have");
         }
-        Ok(Self(Secret::from(text)))
+        Ok(Self(Arc::new(Secret::from(text))))
     }
 
     /// Returns the token for the one place that sends it.

@@ -1,11 +1,9 @@
 //! The last lines of the log, kept for `emailproxy logs` wherever else they go.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
-use tracing_subscriber::fmt::MakeWriter;
 
 /// How many lines are kept.
 const LINES: usize = 10_000;
@@ -18,13 +16,6 @@ const BEHIND: usize = 1_024;
 pub struct Recent {
     lines: Arc<Mutex<VecDeque<Arc<str>>>>,
     news: broadcast::Sender<Arc<str>>,
-}
-
-/// Collects one log line and keeps it when dropped.
-#[derive(Debug)]
-pub struct Line {
-    recent: Recent,
-    text: Vec<u8>,
 }
 
 impl Default for Recent {
@@ -43,8 +34,10 @@ impl Recent {
         (lines.iter().cloned().collect(), self.news.subscribe())
     }
 
-    fn keep(&self, text: &str) {
-        let line: Arc<str> = Arc::from(text);
+    /// Keeps a line; its end may be there or not.
+    pub fn keep(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let line: Arc<str> = Arc::from(text.trim_end());
         let mut lines = self.locked();
         if lines.len() == LINES {
             lines.pop_front();
@@ -59,57 +52,22 @@ impl Recent {
     }
 }
 
-impl<'a> MakeWriter<'a> for Recent {
-    type Writer = Line;
-
-    fn make_writer(&'a self) -> Line {
-        Line {
-            recent: self.clone(),
-            text: Vec::new(),
-        }
-    }
-}
-
-impl io::Write for Line {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        let text = String::from_utf8_lossy(&self.text);
-        let text = text.trim_end();
-        if !text.is_empty() {
-            self.recent.keep(text);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     #[test]
     fn the_last_ten_thousand_lines_are_kept_in_order() {
         let recent = Recent::default();
         for n in 0..10_005 {
-            let mut line = recent.make_writer();
-            writeln!(line, "line {n}").unwrap();
+            recent.keep(format!("line {n}\n").as_bytes());
         }
         let (lines, mut news) = recent.lines();
         assert_eq!(
             (lines.len(), lines[0].as_ref(), lines[9_999].as_ref()),
             (10_000, "line 5", "line 10004")
         );
-        writeln!(recent.make_writer(), "next").unwrap();
+        recent.keep(b"next");
         assert_eq!(news.try_recv().unwrap().as_ref(), "next");
     }
 }

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -90,6 +90,8 @@ fn bind_one(at: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Each connection inherits this, which is less work than to say it to each.
+    keep_alive(SockRef::from(&socket));
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -223,7 +225,6 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 
 /// Attends to one connection; without a seat it is only turned away.
 async fn receive(stream: TcpStream, from: SocketAddr, desk: Arc<Desk>, seat: Option<Seat>) {
-    keep_alive(&stream);
     // The socket has an address as long as it is open; a client that is gone already needs no true one.
     let at = stream.local_addr().unwrap_or(from);
     let Some(guest) = introduce(stream, from, &desk).await else {

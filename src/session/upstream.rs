@@ -13,7 +13,7 @@ use crate::protocol::{Dialogue, Offer, Opened, StartTls, intersect};
 use crate::refusal::Refusal;
 use crate::wire::dial::{CONNECT_TIME, Proxy, dial};
 use crate::wire::tls::Trust;
-use crate::wire::{Lost, Wire};
+use crate::wire::{Lost, Wire, known};
 
 /// How long a first client waits for a server's capabilities.
 const FIRST_WAIT: Duration = Duration::from_secs(3);
@@ -109,10 +109,14 @@ impl Upstreams {
         }
         wire.set_deadline(Some(until));
         let secured = wire.begin_tls(&self.trust, &at.host).await;
-        let mut wire = secured.map_err(|lost| match lost {
-            Lost::Closed => unavailable(at, "it hung up during the TLS handshake"),
-            Lost::TimedOut => unavailable(at, "the TLS handshake took too long"),
-            lost => unavailable(at, &lost.to_string()),
+        let mut wire = secured.map_err(|lost| {
+            // The name may lead elsewhere by now.
+            known::forget(&at.host, at.port);
+            match lost {
+                Lost::Closed => unavailable(at, "it hung up during the TLS handshake"),
+                Lost::TimedOut => unavailable(at, "the TLS handshake took too long"),
+                lost => unavailable(at, &lost.to_string()),
+            }
         })?;
         wire.set_deadline(None);
         Ok(wire)

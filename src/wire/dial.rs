@@ -9,10 +9,10 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::Wire;
 pub use super::proxy::Proxy;
+use super::{Wire, known};
 use crate::lookup::addresses;
 
 /// How long name look-up and connecting may take together; a handshake that follows at once counts too.
@@ -51,18 +51,19 @@ pub async fn dial(host: &str, port: u16, proxy: Option<&Proxy>) -> Result<Wire, 
     let stream = timeout(CONNECT_TIME, connect)
         .await
         .map_err(|_| format!("no connection within {} s", CONNECT_TIME.as_secs()))??;
-    keep_alive(&stream);
+    keep_alive(SockRef::from(&stream));
     Ok(Wire::new(stream, format!("{host}:{port}")))
 }
 
-/// Has the kernel notice a dead peer, and small packets sent at once.
-pub fn keep_alive(stream: &TcpStream) {
+/// Has the kernel notice a dead peer, and small packets sent at once. What a listening socket was told holds for all that
+/// it accepts.
+pub fn keep_alive(socket: SockRef<'_>) {
     let probes = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_EVERY);
     // A socket that refuses these options still carries bytes.
-    drop(SockRef::from(stream).set_tcp_keepalive(&probes));
-    drop(stream.set_nodelay(true));
+    drop(socket.set_tcp_keepalive(&probes));
+    drop(socket.set_tcp_nodelay(true));
 }
 
 /// Connects to the first address of `host` that answers; a dead address delays the others by 250 ms only.
@@ -71,6 +72,15 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(host);
+    if let Some(found) = known::addresses(bare, port) {
+        let attempt = known::attempt(bare, port);
+        if let Ok(stream) = race(found, TcpStream::connect).await {
+            attempt.succeed();
+            return Ok(stream);
+        }
+        // The name may lead elsewhere by now.
+    }
+    let looked_up = Instant::now();
     let found = timeout(LOOKUP_TIME, addresses(bare, port)).await;
     let found = found.map_err(|_| {
         io::Error::other(format!(
@@ -78,7 +88,11 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
             LOOKUP_TIME.as_secs()
         ))
     })??;
-    race(alternate(found), TcpStream::connect).await
+    let found = alternate(found);
+    let attempt = known::attempt(bare, port);
+    let stream = race(found.clone(), TcpStream::connect).await?;
+    attempt.succeed_at(found, looked_up);
+    Ok(stream)
 }
 
 /// Orders addresses so that the two families take turns, beginning with the one the resolver prefers.
@@ -110,28 +124,45 @@ where
     } else {
         CONNECT_TIME
     };
-    let mut waiting = addresses.into_iter();
-    let mut attempts = JoinSet::new();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-    let begin = |attempts: &mut JoinSet<_>, at: SocketAddr| {
+    let attempt = |at: SocketAddr| {
         let attempt = timeout(patience, connect(at));
-        attempts.spawn(async move {
+        async move {
             let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer"));
             (at, attempt.await.unwrap_or_else(late))
-        });
+        }
     };
+    let worded =
+        |at: SocketAddr, error: &io::Error| io::Error::new(error.kind(), format!("{at}: {error}"));
+    if let [only] = addresses.as_slice() {
+        return match attempt(*only).await {
+            (_, Ok(stream)) => Ok(stream),
+            (at, Err(error)) => Err(worded(at, &error)),
+        };
+    }
+    let mut waiting = addresses.into_iter();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     let Some(first) = waiting.next() else {
         return Err(last);
     };
-    begin(&mut attempts, first);
+    let mut attempts = JoinSet::new();
+    // Most servers answer at once, and need no task of their own.
+    let mut first = Box::pin(attempt(first));
+    match timeout(STAGGER, &mut first).await {
+        Ok((_, Ok(stream))) => return Ok(stream),
+        Ok((at, Err(error))) => last = worded(at, &error),
+        Err(_) => drop(attempts.spawn(first)),
+    }
+    if let Some(next) = waiting.next() {
+        attempts.spawn(attempt(next));
+    }
     loop {
         tokio::select! {
             done = attempts.join_next() => match done {
                 Some(Ok((_, Ok(stream)))) => return Ok(stream),
                 Some(Ok((at, Err(error)))) => {
-                    last = io::Error::new(error.kind(), format!("{at}: {error}"));
+                    last = worded(at, &error);
                     if let Some(next) = waiting.next() {
-                        begin(&mut attempts, next);
+                        attempts.spawn(attempt(next));
                     }
                 }
                 Some(Err(_)) => {}
@@ -139,7 +170,7 @@ where
             },
             () = sleep(STAGGER), if waiting.len() > 0 && attempts.len() < RACERS => {
                 if let Some(next) = waiting.next() {
-                    begin(&mut attempts, next);
+                    attempts.spawn(attempt(next));
                 }
             }
         }
@@ -151,10 +182,8 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
 
-    use tokio::net::TcpListener;
-    use tokio::time::Instant;
-
     use super::*;
+    use tokio::net::TcpListener;
 
     #[test]
     fn families_take_turns() {

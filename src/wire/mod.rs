@@ -13,6 +13,7 @@ pub mod dial;
 pub mod fuzzing;
 #[cfg(not(fuzzing))]
 mod inside;
+pub(crate) mod known;
 mod proxy;
 mod roots;
 mod stream;

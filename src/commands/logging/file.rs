@@ -84,13 +84,13 @@ impl LogFile {
 }
 
 impl FarEnd for LogFile {
-    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+    fn put(&mut self, lines: &[u8]) -> io::Result<()> {
         let known = self.open.take().and_then(|open| open.at(&self.path));
         let mut open = match known {
             Some(open) => open,
             None => self.begin()?,
         };
-        let len = line.len() as u64;
+        let len = lines.len() as u64;
         if open.len > 0 && open.len + len > self.full.max(open.tolerated) {
             open = match self.rotate() {
                 Ok(()) => self.begin()?,
@@ -101,11 +101,11 @@ impl FarEnd for LogFile {
                 },
             };
         }
-        let written = open.file.write_all(line);
+        let written = open.file.write_all(lines);
         if written.is_ok() {
             open.len += len;
         } else {
-            // Of a line that found no room, the beginning is taken back.
+            // Of lines that found no room, the beginning is taken back.
             open.file.set_len(open.len).ok();
         }
         self.open = Some(open);

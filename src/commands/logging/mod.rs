@@ -20,7 +20,7 @@ use tracing_subscriber::{Registry, reload};
 use super::LogFormat;
 use crate::control::Recent;
 use file::LogFile;
-use outlet::{FarEnd, Writing};
+use outlet::{FarEnd, Outlet, Writing};
 
 mod file;
 mod outlet;
@@ -50,22 +50,28 @@ pub(super) fn begin(
             let log = LogFile::open(path).with_context(|| format!("could not open {name}"))?;
             let (writer, writing) = outlet::begin(name, log).context(thread)?;
             writers.push(writing);
-            Some(lines::<1, _, _>(format, writer, false, true))
+            Some(writer)
         }
     };
     // The journal puts its own time before each line.
     let timed = std::env::var_os("JOURNAL_STREAM").is_none();
     let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // Places that want the same words share them.
+    let text = format == LogFormat::Text;
+    let out_alike = text && timed && !colours;
+    let shared = Places {
+        recent: Some(recent.clone()),
+        out: out_alike.then(|| out.clone()),
+        file: to_file.clone().filter(|_| text),
+    };
+    let out = (!out_alike).then(|| lines::<0, _>(format, Places::out(out), colours, timed));
+    let to_file = to_file.filter(|_| !text);
+    let to_file = to_file.map(|file| lines::<1, _>(format, Places::file(file), false, true));
     tracing_subscriber::registry()
         .with(filter)
-        .with(lines::<0, _, _>(format, out, colours, timed))
+        .with(out)
         .with(to_file)
-        .with(lines::<2, _, _>(
-            LogFormat::Text,
-            recent.clone(),
-            false,
-            true,
-        ))
+        .with(lines::<2, _>(LogFormat::Text, shared, false, true))
         .try_init()
         .context("could not begin logging")?;
     Ok(Logging {
@@ -113,19 +119,67 @@ impl<'w, const PLACE: usize> FormatFields<'w> for Fields<PLACE> {
     }
 }
 
-fn lines<const PLACE: usize, S, W>(
+/// Where the same words go.
+#[derive(Default)]
+struct Places {
+    recent: Option<Recent>,
+    out: Option<Outlet>,
+    file: Option<Outlet>,
+}
+
+impl Places {
+    fn out(outlet: Outlet) -> Self {
+        Self {
+            out: Some(outlet),
+            ..Self::default()
+        }
+    }
+
+    fn file(outlet: Outlet) -> Self {
+        Self {
+            file: Some(outlet),
+            ..Self::default()
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Places {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> &'a Self {
+        self
+    }
+}
+
+/// Each call is one line: so it is formatted.
+impl io::Write for &Places {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        for outlet in [&self.out, &self.file].into_iter().flatten() {
+            outlet.push(line);
+        }
+        if let Some(recent) = &self.recent {
+            recent.keep(line);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn lines<const PLACE: usize, S>(
     format: LogFormat,
-    writer: W,
+    places: Places,
     colours: bool,
     timed: bool,
 ) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer()
         .fmt_fields(Fields::<PLACE>(DefaultFields::new()))
-        .with_writer(writer)
+        .with_writer(places)
         .with_ansi(colours)
         .with_target(false);
     match (format, timed) {
@@ -137,9 +191,9 @@ where
 
 /// A pipe, a terminal, the journal or a file; a line that is there in part is finished by the next.
 impl FarEnd for io::Stdout {
-    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+    fn put(&mut self, lines: &[u8]) -> io::Result<()> {
         let mut out = self.lock();
-        out.write_all(line)?;
+        out.write_all(lines)?;
         out.flush()
     }
 }

@@ -1,7 +1,8 @@
 //! Lines on their way to something slow: whoever logs never waits, and what the far end does not take in time is lost and
 //! counted.
 //!
-//! Does not know what stands in a line, nor what the far end is.
+//! Lines that come close together are written together: to wake a thread and to write costs more than to word a line. Does
+//! not know what stands in a line, nor what the far end is.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,10 +12,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
-use tracing_subscriber::fmt::MakeWriter;
 
 /// How much may wait, in bytes. Beyond it lines are lost until half of it is gone.
 const MOST: usize = 1024 * 1024;
+
+/// How much is written at once, in bytes, unless a single line is longer.
+const TOGETHER: usize = 16 * 1024;
+
+/// How long the first line waits for others.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// How long a far end that failed is left alone; lines that come meanwhile are lost.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -27,8 +33,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Where lines end up.
 pub(super) trait FarEnd: Send + 'static {
-    /// Writes one whole line, or fails; may block.
-    fn put(&mut self, line: &[u8]) -> io::Result<()>;
+    /// Writes whole lines, all of them, or fails; may block.
+    fn put(&mut self, lines: &[u8]) -> io::Result<()>;
 }
 
 /// Puts lines on their way. Cloning shares it.
@@ -49,12 +55,21 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    lines: VecDeque<Vec<u8>>,
+    batches: VecDeque<Batch>,
     bytes: usize,
+    /// Whether the thread that writes has to be woken.
+    sleeps: bool,
     /// Whether lines are being lost.
     overflows: bool,
     lost: u64,
     closed: bool,
+}
+
+/// Lines that are written together.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Batch {
+    text: Vec<u8>,
+    lines: u64,
 }
 
 /// Begins to write to a far end; `name` stands for it in the log.
@@ -75,22 +90,22 @@ fn write(queue: &Queue, name: &str, mut far: impl FarEnd) {
     let mut missing: u64 = 0;
     let mut failed: Option<Instant> = None;
     let mut said: Option<Instant> = None;
-    while let Some((line, lost)) = queue.next() {
+    while let Some((batch, lost)) = queue.next() {
         if lost > 0 {
             warn!("{name} did not take log lines in time; {lost} lines are missing there");
         }
         if failed.is_some_and(|at| at.elapsed() < PAUSE) {
-            missing += 1;
+            missing += batch.lines;
             continue;
         }
-        match far.put(&line) {
+        match far.put(&batch.text) {
             Ok(()) if failed.take().is_some() => {
                 info!("{name} takes log lines again; {missing} are missing there");
                 missing = 0;
             }
             Ok(()) => {}
             Err(error) => {
-                missing += 1;
+                missing += batch.lines;
                 failed = Some(Instant::now());
                 if said.is_none_or(|at| at.elapsed() >= REMINDER) {
                     said = Some(Instant::now());
@@ -114,17 +129,29 @@ impl Queue {
             return;
         }
         waiting.bytes += line.len();
-        waiting.lines.push_back(line.to_vec());
+        match waiting.batches.back_mut() {
+            Some(last) if last.text.len() + line.len() <= TOGETHER => {
+                last.text.extend_from_slice(line);
+                last.lines += 1;
+            }
+            _ => waiting.batches.push_back(Batch {
+                text: line.to_vec(),
+                lines: 1,
+            }),
+        }
+        let sleeps = std::mem::take(&mut waiting.sleeps);
         drop(waiting);
-        self.news.notify_one();
+        if sleeps {
+            self.news.notify_one();
+        }
     }
 
-    /// Waits for the next line, and returns with it how many were lost before the far end caught up; `None` at the end.
-    fn next(&self) -> Option<(Vec<u8>, u64)> {
+    /// Waits for the next lines, and returns with them how many were lost before the far end caught up; `None` at the end.
+    fn next(&self) -> Option<(Batch, u64)> {
         let mut waiting = self.waiting();
         loop {
-            if let Some(line) = waiting.lines.pop_front() {
-                waiting.bytes -= line.len();
+            if let Some(batch) = waiting.batches.pop_front() {
+                waiting.bytes -= batch.text.len();
                 // What is said of it must find room.
                 let caught_up = waiting.bytes < MOST / 4;
                 let lost = if caught_up {
@@ -132,15 +159,20 @@ impl Queue {
                 } else {
                     0
                 };
-                return Some((line, lost));
+                return Some((batch, lost));
             }
             if waiting.closed {
                 return None;
             }
+            waiting.sleeps = true;
             waiting = self
                 .news
-                .wait(waiting)
+                .wait_while(waiting, |waiting| waiting.sleeps && !waiting.closed)
                 .unwrap_or_else(PoisonError::into_inner);
+            let gathered = self
+                .news
+                .wait_timeout_while(waiting, GATHER, |waiting| !waiting.closed);
+            waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -159,30 +191,15 @@ impl Drop for Writing {
     }
 }
 
-impl<'a> MakeWriter<'a> for Outlet {
-    type Writer = &'a Self;
-
-    fn make_writer(&'a self) -> &'a Self {
-        self
-    }
-}
-
-/// Each call is one line: so it is formatted.
-impl io::Write for &Outlet {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+impl Outlet {
+    /// Puts a line on its way.
+    pub(super) fn push(&self, line: &[u8]) {
         self.0.push(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     /// Takes a line whenever it is allowed to, and says what came of it.
@@ -209,7 +226,7 @@ mod tests {
         let (outlet, writing) = begin("the pipe".into(), Slow { may, taken }).unwrap();
         let line = [b'x'; 1024];
         for _ in 0..2 * MOST / line.len() {
-            (&outlet).write_all(&line).unwrap();
+            outlet.push(&line);
         }
         {
             let waiting = writing.queue.waiting();
@@ -236,6 +253,26 @@ mod tests {
         let told: Vec<u64> = (0..8).map(|_| queue.next().unwrap().1).collect();
         assert_eq!(told, [0, 0, 0, 0, 0, 0, 2, 0]);
         queue.push(b"more");
-        assert_eq!(queue.next().unwrap(), (b"more".to_vec(), 0));
+        assert_eq!(queue.next().unwrap().1, 0);
+    }
+
+    #[test]
+    fn lines_that_come_together_are_written_together() {
+        let queue = Queue::default();
+        for line in [&b"one\n"[..], b"two\n", &[b'x'; TOGETHER], b"three\n"] {
+            queue.push(line);
+        }
+        let (batch, _) = queue.next().unwrap();
+        assert_eq!(
+            (batch.text.as_slice(), batch.lines),
+            (&b"one\ntwo\n"[..], 2)
+        );
+        assert_eq!(queue.next().unwrap().0.lines, 1);
+        assert_eq!(queue.next().unwrap().0.text, b"three\n");
+        // What waits at the end is written without waiting for more.
+        queue.push(b"last\n");
+        queue.waiting().closed = true;
+        assert_eq!(queue.next().unwrap().0.text, b"last\n");
+        assert!(queue.next().is_none());
     }
 }
