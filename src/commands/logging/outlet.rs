@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn lines_that_come_together_are_written_together() {
         let queue = Queue::default();
-        for line in [&b"one\n"[..], b"two\n", &[b'x'; TOGETHER], b"three\n"] {
+        let long = vec![b'x'; TOGETHER];
+        for line in [&b"one\n"[..], b"two\n", &long, b"three\n"] {
             queue.push(line);
         }
         let (batch, _) = queue.next().unwrap();
