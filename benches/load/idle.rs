@@ -60,7 +60,7 @@ pub(crate) struct Held {
     /// What it cost the proxy.
     opening_cpu: Duration,
     /// What resting cost the proxy, for each second.
-    resting_cpu: Duration,
+    pub(crate) resting_cpu: Duration,
     /// What logging in and out went well, and how long the logins took, in order of length.
     pub(crate) logins: Vec<Duration>,
     /// What that cost the proxy.
@@ -112,9 +112,7 @@ fn loud(line: &str) -> Option<String> {
 
 /// Holds the load.
 pub(crate) async fn hold(stage: &Stage, options: Options) -> anyhow::Result<Held> {
-    let proxy = stage
-        .proxy(options.accounts, options.sessions + MARGIN)
-        .await?;
+    let proxy = stage.proxy(options.accounts, options.sessions + MARGIN)?;
     let (door, meter) = (Stage::proxied(proxy.imap), proxy.meter());
     // First passwords and tokens, which cost once what a login must not cost again.
     for number in 0..options.accounts {

@@ -50,6 +50,8 @@ enum What {
     Idle(idle::Options),
     /// Measures what logins, mails and idle sessions cost, and prints a table.
     Figures(figures::Options),
+    /// Measures everything, beside all others who are installed, and prints the whole table.
+    Compare(figures::compare::Options),
     /// Measures what an idle session holds.
     Memory(figures::memory::Options),
     /// Measures how a login's cost grows with open sessions and accounts, and how often it waits for the provider.
@@ -72,6 +74,7 @@ fn main() -> anyhow::Result<()> {
             Some(What::Upstream(options)) => upstream::play(options).await,
             Some(What::Idle(options)) => idle::report(options).await,
             Some(What::Figures(options)) => figures::report(options).await,
+            Some(What::Compare(options)) => figures::compare::report(options).await,
             Some(What::Memory(options)) => figures::memory::report(options).await,
             Some(What::Growth(options)) => figures::growth::report(options).await,
             Some(What::Start(options)) => figures::start::report(options).await,

@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use tokio::net::TcpStream;
 use tokio::process::Command;
-use tokio::time::sleep;
 
-use crate::process::{Meter, Process};
+use crate::process::{self, Meter, Process};
 use crate::proxy::account;
 use crate::stage::Stage;
 use crate::upstream::Places;
@@ -118,7 +117,7 @@ impl Kind {
                     let said = std::fs::read_to_string(home.join("log"))?;
                     bail!("{name} did not start:\n{said}");
                 }
-                sleep(Duration::from_millis(1)).await;
+                process::breathe();
             }
         }
         Ok(Some(Peer {
@@ -133,10 +132,11 @@ impl Kind {
         let (home, authority) = (home.display(), authority.display());
         let head = match self {
             Self::Nginx => format!(
-                "load_module {NGINX_STREAM};\ndaemon off;\nmaster_process off;\npid {home}/pid;\n\
+                "load_module {NGINX_STREAM};\ndaemon off;\nworker_processes auto;\npid {home}/pid;\n\
                  error_log {home}/errors warn;\nevents {{ worker_connections 20000; }}\nstream {{\n\
                  proxy_buffer_size 64k;\nproxy_timeout 1d;\nproxy_ssl on;\nproxy_ssl_verify on;\n\
-                 proxy_ssl_trusted_certificate {authority};\nproxy_ssl_name localhost;\nproxy_ssl_server_name on;\n"
+                 proxy_ssl_trusted_certificate {authority};\nproxy_ssl_name localhost;\nproxy_ssl_server_name on;\n\
+                 proxy_ssl_protocols TLSv1.2 TLSv1.3;\nproxy_ssl_session_reuse on;\n"
             ),
             Self::Haproxy => "global\nmaxconn 9900\ntune.bufsize 65536\ndefaults\nmode tcp\n\
                               timeout connect 10s\ntimeout client 1d\ntimeout server 1d\n"

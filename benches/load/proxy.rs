@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use tokio::process::Command;
 
-use crate::process::{Meter, Process};
+use crate::process::{self, Meter, Process};
 use crate::upstream::Places;
 
 /// Every account's local password.
@@ -36,7 +36,7 @@ pub(crate) struct Proxy {
 }
 
 /// Returns the program under test: what `EMAILPROXY` names, or what was built beside this.
-fn program() -> OsString {
+pub(crate) fn program() -> OsString {
     std::env::var_os("EMAILPROXY").unwrap_or_else(|| env!("CARGO_BIN_EXE_emailproxy").into())
 }
 
@@ -46,15 +46,18 @@ pub(crate) fn account(number: usize) -> String {
 }
 
 impl Proxy {
-    /// Starts the program with so many accounts and a limit of connections. Its files, the log among them, lie in `home`.
-    pub(crate) async fn start(
+    /// Starts the program with so many accounts and a limit of connections. Its files, the log among them, lie in `home`;
+    /// it believes the authority in this file.
+    pub(crate) fn start(
         home: &Path,
+        authority: &Path,
         provider: Places,
         accounts: usize,
         connections: usize,
     ) -> anyhow::Result<Self> {
         let file = home.join("emailproxy.ini");
-        std::fs::write(&file, configuration(home, provider, accounts, connections))?;
+        let text = configuration(authority, provider, accounts, connections);
+        std::fs::write(&file, text)?;
         std::fs::set_permissions(&file, Permissions::from_mode(0o600))?;
         let log = home.join("log.txt");
         let begun = Instant::now();
@@ -80,7 +83,7 @@ impl Proxy {
             if process.child().try_wait()?.is_some() || begun.elapsed() > START_TIME {
                 bail!("the proxy did not start:\n{said}");
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            process::breathe();
         };
         let started = begun.elapsed();
         let at = |protocol: &str| -> anyhow::Result<SocketAddr> {
@@ -112,10 +115,15 @@ impl Proxy {
     }
 }
 
-fn configuration(home: &Path, provider: Places, accounts: usize, connections: usize) -> String {
+fn configuration(
+    authority: &Path,
+    provider: Places,
+    accounts: usize,
+    connections: usize,
+) -> String {
     let mut text = format!(
         "[emailproxy]\nca_file = {}\nmax_connections = {connections}\nmax_connections_per_account = {connections}\n",
-        home.join("ca.pem").display()
+        authority.display()
     );
     for (name, at) in [
         ("IMAP-0", provider.imap),

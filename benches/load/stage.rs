@@ -76,8 +76,21 @@ impl Stage {
     }
 
     /// Starts the proxy under test.
-    pub(crate) async fn proxy(&self, accounts: usize, connections: usize) -> anyhow::Result<Proxy> {
-        Proxy::start(self.home.path(), self.provider, accounts, connections).await
+    pub(crate) fn proxy(&self, accounts: usize, connections: usize) -> anyhow::Result<Proxy> {
+        self.proxy_in("", accounts, connections)
+    }
+
+    /// Starts one more beside it, whose files lie in a directory of this name.
+    pub(crate) fn proxy_in(
+        &self,
+        name: &str,
+        accounts: usize,
+        connections: usize,
+    ) -> anyhow::Result<Proxy> {
+        let home = self.home.path().join(name);
+        std::fs::create_dir_all(&home)?;
+        let authority = self.home.path().join("ca.pem");
+        Proxy::start(&home, &authority, self.provider, accounts, connections)
     }
 
     /// Returns where its files lie; `ca.pem` is the authority to believe.

@@ -5,6 +5,8 @@ use std::io;
 
 use tokio::task::JoinSet;
 
+use super::must::Must;
+use super::sheet::{self, Row};
 use super::{Way, direct, proxied, relayed, short};
 use crate::client::{Door, ask};
 use crate::peers::Kind;
@@ -15,58 +17,94 @@ use crate::wire::Wire;
 /// How many come at once.
 const CROWD: usize = 100;
 
+/// Of how many sessions the predecessor holds one: letting thousands in would take it an hour.
+const FEW: usize = 50;
+
 /// What is measured.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// How many sessions are idle.
-    #[arg(long, default_value_t = 2_000)]
-    sessions: usize,
-    /// Measure nginx, `HAProxy` and stunnel beside it, those that are installed.
+    /// With how many idle sessions memory is looked at, in ascending order.
+    #[arg(long, value_delimiter = ',', default_value = "2000")]
+    pub(crate) sessions: Vec<usize>,
+    /// Measure nginx, `HAProxy`, stunnel and the predecessor beside it, those that are installed.
     #[arg(long)]
-    peers: bool,
+    pub(crate) peers: bool,
 }
+
+/// Memory against connections: whose, and for each number of idle sessions what was resident, in KiB, first without any.
+pub(crate) type Curves = Vec<(&'static str, Vec<(usize, u64)>)>;
 
 /// Measures and prints what an idle session holds.
 pub(crate) async fn report(options: Options) -> anyhow::Result<()> {
-    let count = options.sessions;
-    let stage = Stage::set(0).await?;
-    // First, as nothing was done here yet.
-    let direct = idle(&direct(&stage), count).await?;
-    let proxy = stage.proxy(1, count + 100).await?;
-    let proxied = idle(&proxied(&proxy), count).await?;
-    proxy.end().await?;
-    println!("| KiB resident per idle session of {count} | |\n|---|---:|");
-    println!("| direct | {direct:.1} |\n| emailproxy | {proxied:.1} |");
-    for kind in Kind::ALL {
-        // The predecessor would take an hour to let thousands in.
-        if options.peers
-            && kind != Kind::Predecessor
-            && let Some(peer) = kind.start(&stage).await?
-        {
-            println!(
-                "| {} | {:.1} |",
-                kind.name(),
-                idle(&relayed(&peer), count).await?
-            );
-            peer.end().await?;
-        }
-    }
+    let curves = look(&options).await?;
+    println!("{}", sheet::head());
+    sheet::print(&rows(&curves, &options.sessions));
     Ok(())
 }
 
-/// Returns what each of so many idle sessions holds, in KiB.
-async fn idle(way: &Way, count: usize) -> anyhow::Result<f64> {
-    short::warm_up(way).await?;
-    let before = way.meter.resident()?;
-    let idle = gather(way, count).await?;
-    let after = way.meter.resident()?;
-    drop(idle);
-    Ok(after.saturating_sub(before) as f64 / count as f64)
+/// Opens more and more idle sessions by each way and looks at the memory of who stands between.
+pub(crate) async fn look(options: &Options) -> anyhow::Result<Curves> {
+    let most = options.sessions.iter().copied().max().unwrap_or_default();
+    let stage = Stage::set(0).await?;
+    // First, as nothing was done here yet.
+    let mut curves = vec![curve(&direct(&stage), &options.sessions).await?];
+    let proxy = stage.proxy(1, most + 100)?;
+    curves.push(curve(&proxied(&proxy), &options.sessions).await?);
+    proxy.end().await?;
+    for kind in Kind::ALL {
+        let few = [most / FEW];
+        let sessions = match kind {
+            Kind::Predecessor => &few[..],
+            _ => &options.sessions,
+        };
+        if options.peers
+            && let Some(peer) = kind.start(&stage).await?
+        {
+            curves.push(curve(&relayed(&peer), sessions).await?);
+            peer.end().await?;
+        }
+    }
+    Ok(curves)
 }
 
-/// Opens so many idle sessions.
-pub(super) async fn gather(way: &Way, count: usize) -> anyhow::Result<Vec<Wire>> {
-    let mut idle = Vec::with_capacity(count);
+/// Returns a row for each number of sessions: what each of them holds.
+pub(crate) fn rows(curves: &Curves, sessions: &[usize]) -> Vec<Row> {
+    let row = |count: usize| {
+        let each = |points: &[(usize, u64)]| {
+            let (_, before) = points.first()?;
+            let few = points.last().filter(|(most, _)| *most < count);
+            let at = points.iter().find(|(open, _)| *open == count);
+            let (open, kib) = at.or(few)?;
+            Some(kib.saturating_sub(*before) as f64 / *open as f64)
+        };
+        let taken = curves
+            .iter()
+            .map(|(name, points)| (*name, each(points).into_iter().collect()))
+            .collect();
+        Row {
+            name: format!("KiB resident per idle session of {count}"),
+            digits: 1,
+            taken,
+            musts: vec![Must::AtMost(14.0, "")],
+        }
+    };
+    sessions.iter().copied().map(row).collect()
+}
+
+/// Looks at one way's memory.
+async fn curve(way: &Way, sessions: &[usize]) -> anyhow::Result<(&'static str, Vec<(usize, u64)>)> {
+    short::warm_up(way).await?;
+    let mut points = vec![(0, way.meter.resident()?)];
+    let mut idle = Vec::new();
+    for count in sessions {
+        gather(way, *count, &mut idle).await?;
+        points.push((*count, way.meter.resident()?));
+    }
+    Ok((way.name, points))
+}
+
+/// Opens idle sessions until there are so many.
+pub(super) async fn gather(way: &Way, count: usize, idle: &mut Vec<Wire>) -> anyhow::Result<()> {
     while idle.len() < count {
         let mut coming = JoinSet::new();
         for _ in 0..CROWD.min(count - idle.len()) {
@@ -76,7 +114,7 @@ pub(super) async fn gather(way: &Way, count: usize) -> anyhow::Result<Vec<Wire>>
             idle.push(came??);
         }
     }
-    Ok(idle)
+    Ok(())
 }
 
 async fn come(door: Door) -> io::Result<Wire> {

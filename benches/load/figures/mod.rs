@@ -1,7 +1,6 @@
 //! The figures of docs/PERFORMANCE.md: each is measured for the proxy, for a mail program that goes straight to the
 //! provider, and for whatever else is there, in alternation.
 
-use std::fmt::Write as _;
 use std::pin::Pin;
 
 use crate::client::Door;
@@ -10,11 +9,22 @@ use crate::process::Meter;
 use crate::proxy::Proxy;
 use crate::stage::Stage;
 
+use must::Must;
+use sheet::Row;
+
 mod bulk;
+pub(crate) mod compare;
 pub(crate) mod growth;
 pub(crate) mod memory;
+mod must;
+mod plots;
+mod sheet;
 mod short;
 pub(crate) mod start;
+mod svg;
+
+/// The proxy under test in the table.
+const OURS: &str = "emailproxy";
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,6 +66,8 @@ struct Figure {
     /// How many digits behind the point make sense.
     digits: usize,
     measure: for<'a> fn(&'a Way, f64) -> Measuring<'a>,
+    /// What is asked of the proxy.
+    musts: &'static [Must],
 }
 
 /// A measurement under way.
@@ -66,84 +78,129 @@ const FIGURES: [Figure; 12] = [
         name: "CPU ms per login, one at once",
         digits: 3,
         measure: |way, effort| Box::pin(short::login_cpu(way, effort, 1)),
+        musts: &[
+            Must::Most(0.6, "nginx"),
+            Must::Most(0.45, "HAProxy"),
+            Must::Most(1.0 / 450.0, "predecessor"),
+        ],
     },
     Figure {
         name: "CPU ms per login, eight at once",
         digits: 3,
         measure: |way, effort| Box::pin(short::login_cpu(way, effort, 8)),
+        musts: &[
+            Must::Most(0.6, "nginx"),
+            Must::Most(0.45, "HAProxy"),
+            Must::Most(1.0 / 450.0, "predecessor"),
+        ],
     },
     Figure {
         name: "logins per second, eight at once",
         digits: 0,
-        measure: |way, effort| Box::pin(short::login_rate(way, effort)),
+        measure: |way, effort| Box::pin(short::login_rate(way, effort, 8)),
+        musts: &[Must::Least(1.3, "nginx"), Must::Least(300.0, "predecessor")],
     },
     Figure {
         name: "CPU ms per SMTP submission of 4 KiB",
         digits: 3,
         measure: |way, effort| Box::pin(short::submission_cpu(way, effort)),
+        musts: &[Must::Most(0.6, "nginx")],
     },
     Figure {
         name: "mails of 4 KiB per second, one connection",
         digits: 0,
         measure: |way, effort| Box::pin(short::mail_rate(way, effort)),
+        musts: &[Must::Least(1.1, "stunnel")],
     },
     Figure {
         name: "IMAP NOOP, p50 us",
         digits: 1,
         measure: |way, effort| Box::pin(short::noop_time(way, effort)),
+        musts: &[Must::Most(0.82, "nginx")],
     },
     Figure {
         name: "IMAP NOOP, CPU us",
         digits: 1,
         measure: |way, effort| Box::pin(short::noop_cpu(way, effort)),
+        musts: &[Must::Most(0.82, "nginx")],
     },
     Figure {
         name: "CPU s per GiB, IMAP FETCH",
         digits: 2,
         measure: |way, effort| Box::pin(bulk::fetch_cpu(way, effort)),
+        musts: &[Must::Most(0.8, "nginx"), Must::Most(1.3, "direct")],
     },
     Figure {
         name: "CPU s per GiB, IMAP APPEND",
         digits: 2,
         measure: |way, effort| Box::pin(bulk::append_cpu(way, effort)),
+        musts: &[Must::Most(0.8, "nginx"), Must::Most(1.3, "direct")],
     },
     Figure {
         name: "CPU s per GiB, POP RETR",
         digits: 2,
         measure: |way, effort| Box::pin(bulk::retr_cpu(way, effort)),
+        musts: &[Must::Most(0.8, "nginx"), Must::Most(1.3, "direct")],
     },
     Figure {
         name: "CPU s per GiB, SMTP DATA",
         digits: 2,
         measure: |way, effort| Box::pin(bulk::data_cpu(way, effort)),
+        musts: &[Must::Most(0.8, "nginx"), Must::Most(1.3, "direct")],
     },
     Figure {
         name: "MiB/s of one stream, down",
         digits: 0,
         measure: |way, effort| Box::pin(bulk::fetch_rate(way, effort)),
+        musts: &[Must::Least(1.2, "nginx")],
     },
 ];
 
-/// Measures all figures and prints the table.
+/// Measures the figures and prints the table.
 pub(crate) async fn report(options: Options) -> anyhow::Result<()> {
+    println!("{}", sheet::head());
+    let only = options.only.as_deref().unwrap_or_default();
     let stage = Stage::set(0).await?;
-    let proxy = stage.proxy(1, 1_000).await?;
     let peers = if options.peers {
         peers(&stage).await?
     } else {
         Vec::new()
     };
+    let proxy = stage.proxy(1, 1_000)?;
     let mut ways = vec![direct(&stage), proxied(&proxy)];
     ways.extend(peers.iter().map(relayed));
     for way in &ways {
         // What is paid once: a first password and its token, the first connection of each kind.
         short::warm_up(way).await?;
     }
-    println!("{}", table(&ways, &options).await?);
+    for figure in FIGURES.iter().filter(|figure| figure.name.contains(only)) {
+        let row = measure(figure, &ways, options.rounds, options.effort).await?;
+        sheet::print(&[row]);
+    }
     for peer in peers {
         peer.end().await?;
     }
     proxy.end().await
+}
+
+/// Measures one figure of all ways in alternation, so that noise hits all alike; each round begins with another.
+async fn measure(figure: &Figure, ways: &[Way], rounds: usize, effort: f64) -> anyhow::Result<Row> {
+    let mut taken: Vec<_> = ways.iter().map(|way| (way.name, Vec::new())).collect();
+    for round in 0..rounds {
+        for turn in 0..ways.len() {
+            let at = (round + turn) % ways.len();
+            let (Some(way), Some((_, taken))) = (ways.get(at), taken.get_mut(at)) else {
+                continue;
+            };
+            taken.push((figure.measure)(way, effort * way.share).await?);
+        }
+    }
+    Ok(Row {
+        name: figure.name.to_owned(),
+        digits: figure.digits,
+        taken,
+        musts: figure.musts.to_vec(),
+    })
 }
 
 /// The way of a mail program that goes straight to the provider.
@@ -162,7 +219,7 @@ fn direct(stage: &Stage) -> Way {
 /// The way through the proxy under test.
 fn proxied(proxy: &Proxy) -> Way {
     Way {
-        name: "emailproxy",
+        name: OURS,
         imap: Stage::proxied(proxy.imap),
         pop: Stage::proxied(proxy.pop),
         smtp: Stage::proxied(proxy.smtp),
@@ -183,7 +240,7 @@ async fn peers(stage: &Stage) -> anyhow::Result<Vec<Peer>> {
     Ok(peers)
 }
 
-/// The way through a peer. One that logs in itself is as slow as it is; a hundredth of the work shows that.
+/// The way through a peer. One that logs in itself is so slow that a fiftieth of the work shows it.
 fn relayed(peer: &Peer) -> Way {
     let logs_in = peer.kind == Kind::Predecessor;
     let door = if logs_in {
@@ -198,36 +255,8 @@ fn relayed(peer: &Peer) -> Way {
         pop,
         smtp,
         meter: peer.meter(),
-        share: if logs_in { 0.01 } else { 1.0 },
+        share: if logs_in { 0.02 } else { 1.0 },
     }
-}
-
-/// Measures and words a table in Markdown, a column for each way.
-async fn table(ways: &[Way], options: &Options) -> anyhow::Result<String> {
-    let mut text = String::from("| measure |");
-    for way in ways {
-        write!(text, " {} |", way.name)?;
-    }
-    text.push_str("\n|---|");
-    text.push_str(&"---:|".repeat(ways.len()));
-    for figure in &FIGURES {
-        let only = options.only.as_deref().unwrap_or_default();
-        if !figure.name.contains(only) {
-            continue;
-        }
-        let mut taken = vec![Vec::new(); ways.len()];
-        for _ in 0..options.rounds {
-            for (way, taken) in ways.iter().zip(&mut taken) {
-                taken.push((figure.measure)(way, options.effort * way.share).await?);
-            }
-        }
-        write!(text, "\n| {} |", figure.name)?;
-        for taken in taken {
-            write!(text, " {:.*} |", figure.digits, middle(taken))?;
-        }
-        eprintln!("{}", text.lines().last().unwrap_or_default());
-    }
-    Ok(text)
 }
 
 /// Returns how much of `amount` such an effort means.

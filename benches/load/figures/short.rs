@@ -30,27 +30,24 @@ pub(super) async fn login_cpu(way: &Way, effort: f64, at_once: usize) -> anyhow:
     Ok(cpu.as_secs_f64() * 1e3 / count as f64)
 }
 
-/// Logins per second with eight at once.
-pub(super) async fn login_rate(way: &Way, effort: f64) -> anyhow::Result<f64> {
-    let (_, count, time) = log_in(way, effort, 8).await?;
+/// Logins per second with so many at once.
+pub(super) async fn login_rate(way: &Way, effort: f64, at_once: usize) -> anyhow::Result<f64> {
+    let (_, count, time) = log_in(way, effort, at_once).await?;
     Ok(count as f64 / time.as_secs_f64())
 }
 
-/// Processor time and middle time of a login, both in ms; the middle of so many rounds.
-pub(super) async fn login_cost(way: &Way, rounds: usize) -> anyhow::Result<(f64, f64)> {
-    let (mut cpus, mut times) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        let cpu = way.meter.cpu()?;
-        for _ in 0..LOGINS {
-            let begun = Instant::now();
-            let wire = way.imap.imap(&account(0)).await?;
-            times.push(begun.elapsed().as_secs_f64() * 1e3);
-            log_out(wire).await?;
-        }
-        let cpu = way.meter.cpu_since(cpu)?;
-        cpus.push(cpu.as_secs_f64() * 1e3 / LOGINS as f64);
+/// Processor time and middle time of so many logins, one at once, both in ms.
+pub(super) async fn login_cost(way: &Way, count: usize) -> anyhow::Result<(f64, f64)> {
+    let mut times = Vec::with_capacity(count);
+    let cpu = way.meter.cpu()?;
+    for _ in 0..count {
+        let begun = Instant::now();
+        let wire = way.imap.imap(&account(0)).await?;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        log_out(wire).await?;
     }
-    Ok((middle(cpus), middle(times)))
+    let cpu = way.meter.cpu_since(cpu)?;
+    Ok((cpu.as_secs_f64() * 1e3 / count as f64, middle(times)))
 }
 
 /// Logs in and out again and again; returns processor time, count and time.

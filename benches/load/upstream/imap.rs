@@ -1,23 +1,17 @@
-//! IMAP as far as a load needs it. The number of a message is its size in KiB.
+//! IMAP as far as a load needs it. The number of a message is its size in KiB; XTLS tells how the connection is encrypted.
 
 use std::io;
-use std::time::Duration;
-
-use tokio::time::sleep;
 
 use crate::wire::Wire;
 
 const OFFER: &str = "IMAP4rev1 SASL-IR LITERAL+ IDLE AUTH=XOAUTH2";
 
 /// Answers one client until it leaves.
-pub(crate) async fn talk(mut wire: Wire, latency: Duration) -> io::Result<()> {
+pub(crate) async fn talk(mut wire: Wire, tls: String) -> io::Result<()> {
     wire.say(&format!("* OK [CAPABILITY {OFFER}] ready"))
         .await?;
     loop {
         let line = wire.line().await?;
-        if !latency.is_zero() {
-            sleep(latency).await;
-        }
         let mut words = line.split(' ');
         let tag = words.next().unwrap_or_default();
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();
@@ -27,6 +21,7 @@ pub(crate) async fn talk(mut wire: Wire, latency: Duration) -> io::Result<()> {
                 wire.say("+ ").await?;
                 wire.line().await?;
             }
+            "XTLS" => wire.say(&format!("* {tls}")).await?,
             "SELECT" => wire.say("* 1 EXISTS").await?,
             "IDLE" => {
                 wire.say("+ idling").await?;

@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::wire::Wire;
 
+mod distance;
 mod imap;
 mod pop;
 mod smtp;
@@ -34,7 +35,7 @@ pub(crate) struct Options {
     /// Its key, PEM.
     #[arg(long)]
     pub(crate) key: PathBuf,
-    /// How long each answer takes, in milliseconds.
+    /// How far away it is: a round trip in milliseconds.
     #[arg(long, default_value_t = 0)]
     pub(crate) latency: u64,
     /// The length of an access token, in bytes.
@@ -94,7 +95,7 @@ pub(crate) async fn play(options: Options) -> anyhow::Result<()> {
 /// Serves a protocol behind TLS.
 fn listen_tls<F>(
     tls: &TlsAcceptor,
-    talk: fn(Wire, Duration) -> F,
+    talk: fn(Wire, String) -> F,
     latency: Duration,
 ) -> io::Result<SocketAddr>
 where
@@ -103,8 +104,31 @@ where
     let tls = tls.clone();
     listen(move |stream| {
         let tls = tls.clone();
-        async move { talk(Wire::new(tls.accept(stream).await?), latency).await }
+        async move {
+            if latency.is_zero() {
+                let stream = tls.accept(stream).await?;
+                let known = describe(stream.get_ref().1);
+                return talk(Wire::new(stream), known).await;
+            }
+            let stream = tls.accept(distance::apart(stream, latency)).await?;
+            let known = describe(stream.get_ref().1);
+            talk(Wire::new(stream), known).await
+        }
     })
+}
+
+/// Says how a connection is encrypted: cipher suite, key exchange, full or resumed.
+fn describe(tls: &ServerConnection) -> String {
+    let suite = tls.negotiated_cipher_suite().map(|suite| suite.suite());
+    let group = tls
+        .negotiated_key_exchange_group()
+        .map(rustls::crypto::SupportedKxGroup::name);
+    let kind = tls.handshake_kind();
+    let known = (suite, group, kind);
+    let (Some(suite), Some(group), Some(kind)) = known else {
+        return format!("{known:?}");
+    };
+    format!("{suite:?} {group:?} {kind:?}")
 }
 
 fn listen<F>(talk: impl Fn(TcpStream) -> F + Send + 'static) -> io::Result<SocketAddr>

@@ -1,20 +1,14 @@
 //! POP as far as a load needs it. The number of a message is its size in KiB.
 
 use std::io;
-use std::time::Duration;
-
-use tokio::time::sleep;
 
 use crate::wire::Wire;
 
 /// Answers one client until it leaves.
-pub(crate) async fn talk(mut wire: Wire, latency: Duration) -> io::Result<()> {
+pub(crate) async fn talk(mut wire: Wire, _: String) -> io::Result<()> {
     wire.say("+OK ready").await?;
     loop {
         let line = wire.line().await?;
-        if !latency.is_zero() {
-            sleep(latency).await;
-        }
         let mut words = line.split(' ');
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();
         match verb.as_str() {
