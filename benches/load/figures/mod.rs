@@ -56,7 +56,7 @@ pub(crate) struct Way {
     pub(crate) smtp: Door,
     /// Whose cost counts: who stands between, or the mail program itself where nobody does.
     pub(crate) meter: Meter,
-    /// Which part of the work is done, for those who are slow.
+    /// Which part of the logins is done, for those who are slow.
     pub(crate) share: f64,
 }
 
@@ -192,7 +192,7 @@ async fn measure(figure: &Figure, ways: &[Way], rounds: usize, effort: f64) -> a
             let (Some(way), Some((_, taken))) = (ways.get(at), taken.get_mut(at)) else {
                 continue;
             };
-            taken.push((figure.measure)(way, effort * way.share).await?);
+            taken.push((figure.measure)(way, effort).await?);
         }
     }
     Ok(Row {
@@ -240,7 +240,7 @@ async fn peers(stage: &Stage) -> anyhow::Result<Vec<Peer>> {
     Ok(peers)
 }
 
-/// The way through a peer. One that logs in itself is so slow that a fiftieth of the work shows it.
+/// The way through a peer. One that logs in itself is so slow that a fiftieth of the logins shows it.
 fn relayed(peer: &Peer) -> Way {
     let logs_in = peer.kind == Kind::Predecessor;
     let door = if logs_in {

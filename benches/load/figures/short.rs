@@ -56,7 +56,7 @@ async fn log_in(
     effort: f64,
     at_once: usize,
 ) -> anyhow::Result<(Duration, usize, Duration)> {
-    let each = part(LOGINS, effort).div_ceil(at_once);
+    let each = part(LOGINS, effort * way.share).div_ceil(at_once);
     let (cpu, begun) = (way.meter.cpu()?, Instant::now());
     let mut programs = JoinSet::new();
     for _ in 0..at_once {
@@ -76,7 +76,7 @@ async fn log_in(
 
 /// Processor time of a submission, from connecting to QUIT, in ms.
 pub(super) async fn submission_cpu(way: &Way, effort: f64) -> anyhow::Result<f64> {
-    let count = part(2_000, effort);
+    let count = part(LOGINS, effort * way.share);
     let cpu = way.meter.cpu()?;
     for _ in 0..count {
         submit(way).await?;
