@@ -31,8 +31,6 @@ pub(crate) struct Proxy {
     pub(crate) smtp: SocketAddr,
     /// How long it took from its start to the line that says it listens.
     pub(crate) started: Duration,
-    /// When it was started.
-    pub(crate) begun: Instant,
 }
 
 /// Returns the program under test: what `EMAILPROXY` names, or what was built beside this.
@@ -100,7 +98,6 @@ impl Proxy {
             smtp: at("SMTP")?,
             process,
             started,
-            begun,
         })
     }
 

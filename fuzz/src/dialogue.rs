@@ -160,7 +160,10 @@ fn run_once<D: Dialogue>(kind: Kind, play: Play) -> Option<Vec<u8>> {
         said
     });
     let world = locked(&WORLD).take()?;
-    let budget = MOST + 16 * said_in_all + 4 * world.log.len();
+    // The pretence keeps all that anybody heard.
+    let servers = world.servers.iter().map(Remote::heard_length);
+    let heard_in_all = servers.sum::<usize>() + client.heard_length();
+    let budget = MOST + 16 * said_in_all + 4 * (world.log.len() + heard_in_all);
     assert!(most < budget, "{most} bytes for one session");
     let mut relayed = None;
     for (number, server) in world.servers.iter().enumerate() {
