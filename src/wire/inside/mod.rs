@@ -92,11 +92,17 @@ impl Inside {
         inside.stand()?;
         std::future::poll_fn(|cx| {
             loop {
-                ready!(inside.poll_send(cx))?;
+                let sent = inside.poll_send(cx)?;
                 if !inside.tls.is_handshaking() {
+                    ready!(sent);
                     return Pin::new(&mut inside.io).poll_flush(cx);
                 }
-                ready!(Pin::new(&mut inside.io).poll_flush(cx))?;
+                // Who cannot send still hears: the server may have more to say before it listens again.
+                if sent.is_ready()
+                    && let Poll::Ready(flushed) = Pin::new(&mut inside.io).poll_flush(cx)
+                {
+                    flushed?;
+                }
                 if ready!(inside.poll_hear(cx, &mut ReadBuf::new(&mut [])))? == 0 {
                     let kind = io::ErrorKind::UnexpectedEof;
                     return Poll::Ready(Err(io::Error::new(kind, "tls handshake eof")));
