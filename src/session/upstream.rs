@@ -101,14 +101,21 @@ impl Upstreams {
         // The first to come after a start; mostly nobody's login, but whoever asks what the server offers.
         self.trust.make_ready().await;
         let until = Instant::now() + CONNECT_TIME;
-        let mut wire = dial(&at.host, at.port, self.proxy.as_ref())
-            .await
-            .map_err(|why| unavailable(at, &why))?;
+        let mut wire = self.connect(at).await?;
         if at.starttls {
             return Ok(wire);
         }
         wire.set_deadline(Some(until));
-        let secured = wire.begin_tls(&self.trust, &at.host).await;
+        let secured = match wire.resume_tls(&self.trust, &at.host).await {
+            Ok(Some(wire)) => Ok(wire),
+            Ok(None) => {
+                debug!(server = %at, "the TLS session did not resume; connecting anew");
+                let mut wire = self.connect(at).await?;
+                wire.set_deadline(Some(until));
+                wire.begin_tls(&self.trust, &at.host).await
+            }
+            Err(lost) => Err(lost),
+        };
         let mut wire = secured.map_err(|lost| {
             // The name may lead elsewhere by now.
             known::forget(&at.host, at.port);
@@ -120,6 +127,12 @@ impl Upstreams {
         })?;
         wire.set_deadline(None);
         Ok(wire)
+    }
+
+    async fn connect(&self, at: &Upstream) -> Result<Wire, Refusal> {
+        dial(&at.host, at.port, self.proxy.as_ref())
+            .await
+            .map_err(|why| unavailable(at, &why))
     }
 
     /// Hears a server's greeting and what it offers, which is remembered.
@@ -242,12 +255,15 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::FutureExt as _;
-    use tokio::io::AsyncReadExt as _;
+    use rustls::{HandshakeKind, NamedGroup};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::task::{JoinSet, yield_now};
+    use tokio_rustls::TlsAcceptor;
 
     use super::*;
     use crate::protocol::imap::Imap;
+    use crate::wire::authority::Authority;
     use crate::wire::tls::choose_crypto;
 
     #[tokio::test]
@@ -291,6 +307,57 @@ mod tests {
         while let Some(done) = crowd.join_next().await {
             done.unwrap();
         }
+    }
+
+    /// Says a word in TLS to whoever comes, and tells how it began where they stayed.
+    async fn greet(socket: &TcpListener, tls: TlsAcceptor) -> Option<HandshakeKind> {
+        let (stream, _) = socket.accept().await.unwrap();
+        let mut theirs = tls.accept(stream).await.ok()?;
+        theirs.write_all(b"+OK\r\n").await.ok();
+        // Who left says nothing more.
+        theirs.read_u8().await.ok()?;
+        theirs.get_ref().1.handshake_kind()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_forgot_our_session_is_connected_to_once_more() {
+        choose_crypto();
+        let authority = Authority::new();
+        let make = || authority.server(&[NamedGroup::X25519MLKEM768, NamedGroup::X25519]);
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = Upstream {
+            host: "127.0.0.1".into(),
+            port: socket.local_addr().unwrap().port(),
+            starttls: false,
+        };
+        let upstreams = Upstreams::new(authority.trust(), None);
+        let visit = || async {
+            let mut wire = upstreams.dial(&at).await.unwrap();
+            assert_eq!(
+                wire.line(100, Duration::from_secs(5)).await.unwrap(),
+                b"+OK"
+            );
+            wire.send(b"x").await.unwrap();
+            wire
+        };
+        let mut tls = make();
+        for kind in [
+            HandshakeKind::Full,
+            HandshakeKind::Resumed,
+            HandshakeKind::Resumed,
+        ] {
+            let (_, heard) = tokio::join!(visit(), greet(&socket, tls.clone()));
+            assert_eq!(heard, Some(kind));
+        }
+        tls = make();
+        let both = async {
+            (
+                greet(&socket, tls.clone()).await,
+                greet(&socket, tls.clone()).await,
+            )
+        };
+        let (_, heard) = tokio::join!(visit(), both);
+        assert_eq!(heard, (None, Some(HandshakeKind::Full)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,9 +5,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+#[cfg(test)]
+pub(crate) mod authority;
 pub mod dial;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -19,6 +22,7 @@ mod roots;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tickets;
 pub mod tls;
 
 pub use stream::Io;
@@ -310,22 +314,40 @@ impl Wire {
     ///
     /// Nothing read before TLS is kept: bytes that wait already were injected (RFC 3207 section 4.2), which is refused.
     pub async fn begin_tls(self, trust: &tls::Trust, host: &str) -> Result<Self, Lost> {
-        if !self.waiting().is_empty() {
-            return Err(Lost::EarlyBytes);
-        }
-        let name = tls::server_name(host).map_err(Lost::Tls)?;
+        let name = self.name_before_tls(host)?;
         let until = self.until(HANDSHAKE_TIME);
         let io = timed(until, trust.connect(name, self.io)).await?;
         Ok(Self {
             io: Box::new(io),
             heard: Vec::new(),
             taken: 0,
-            peer: self.peer,
-            deadline: self.deadline,
-            patience: self.patience,
             begun: None,
             secured: true,
+            ..self
         })
+    }
+
+    /// Begins TLS like [`Self::begin_tls`], and with less work where a session is sure to resume. `None` where it did not
+    /// after all: nothing was said, and another connection has to be made for [`Self::begin_tls`].
+    pub async fn resume_tls(self, trust: &tls::Trust, host: &str) -> Result<Option<Self>, Lost> {
+        let name = self.name_before_tls(host)?;
+        let until = self.until(HANDSHAKE_TIME);
+        let io = timed(until, trust.resume(name, self.io)).await?;
+        Ok(io.map(|io| Self {
+            io: Box::new(io),
+            heard: Vec::new(),
+            taken: 0,
+            begun: None,
+            secured: true,
+            ..self
+        }))
+    }
+
+    fn name_before_tls(&self, host: &str) -> Result<ServerName<'static>, Lost> {
+        if !self.waiting().is_empty() {
+            return Err(Lost::EarlyBytes);
+        }
+        tls::server_name(host).map_err(Lost::Tls)
     }
 
     /// Gives up the dialogue: the stream, and the bytes read from it that nobody has taken yet.

@@ -6,13 +6,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, NamedGroup, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::sync::OnceCell;
 #[cfg(not(fuzzing))]
 use tokio_rustls::TlsAcceptor;
@@ -21,11 +22,17 @@ use tokio_rustls::TlsAcceptor;
 use super::{Io, inside::Inside};
 
 use super::roots::Roots;
+use super::tickets::Tickets;
 
 /// The roots by which servers are believed, shared by every upstream connection so that sessions resume.
 #[derive(Clone, Debug)]
 pub struct Trust {
     config: Arc<ClientConfig>,
+    /// Without a post-quantum key exchange, for what resumes anyway.
+    #[cfg_attr(fuzzing, expect(dead_code, reason = "the fuzzer's TLS is pretended"))]
+    classical: ClientConfig,
+    #[cfg_attr(fuzzing, expect(dead_code, reason = "the fuzzer's TLS is pretended"))]
+    tickets: Arc<Tickets>,
     roots: Arc<Roots>,
     ready: Arc<OnceCell<()>>,
 }
@@ -49,22 +56,24 @@ impl Trust {
     ///
     /// A system without any roots falls back to Mozilla's list, which is logged.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
-        let provider = Arc::new(in_order_of_speed(
-            rustls::crypto::aws_lc_rs::default_provider(),
-        ));
+        let provider = in_order_of_speed(rustls::crypto::aws_lc_rs::default_provider());
+        let classical = Arc::new(without_post_quantum(provider.clone()));
+        let provider = Arc::new(provider);
         let extra = ca_file
             .map(read_certificates)
             .transpose()?
             .unwrap_or_default();
         let roots = Arc::new(Roots::new(ca_file, extra, Arc::clone(&provider))?);
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?
-            .dangerous() // The name is rustls's; the verifier is the platform's own full check.
-            .with_custom_certificate_verifier(Arc::clone(&roots) as _)
-            .with_no_client_auth();
+        let tickets = Arc::new(Tickets::new());
+        let mut config = believing(&roots, provider)?;
+        config.resumption = Resumption::store(Arc::clone(&tickets) as _);
+        let mut classical = believing(&roots, classical)?;
+        // The library resumes only where it knows that servers are believed, and we are known, in the same way.
+        classical.client_auth_cert_resolver = Arc::clone(&config.client_auth_cert_resolver);
         Ok(Self {
             config: Arc::new(config),
+            classical,
+            tickets,
             roots,
             ready: Arc::default(),
         })
@@ -97,8 +106,58 @@ impl Trust {
         name: ServerName<'static>,
         io: Box<dyn Io>,
     ) -> std::io::Result<Inside> {
-        Inside::connect(Arc::clone(&self.config), name, io).await
+        let inside = Inside::connect(Arc::clone(&self.config), name.clone(), io).await?;
+        if inside.has_resumed() {
+            self.tickets.note_resumed(name);
+        }
+        Ok(inside)
     }
+
+    /// Does the same without a post-quantum key exchange where a session that had one is sure to resume. `None` where
+    /// it did not resume after all: another connection has to be made, for [`Self::connect`].
+    #[cfg(not(fuzzing))]
+    pub(super) async fn resume(
+        &self,
+        name: ServerName<'static>,
+        io: Box<dyn Io>,
+    ) -> std::io::Result<Option<Inside>> {
+        let Some(ticket) = self.tickets.take_good(&name) else {
+            return self.connect(name, io).await.map(Some);
+        };
+        let mut config = self.classical.clone();
+        config.resumption = Resumption::store(Arc::new(ticket));
+        let inside = Inside::connect(Arc::new(config), name.clone(), io).await;
+        let inside = inside.ok().filter(Inside::has_resumed);
+        if inside.is_none() {
+            self.tickets.note_declined(name);
+        }
+        Ok(inside)
+    }
+}
+
+/// Prepares a client that believes whom the roots vouch for.
+fn believing(roots: &Arc<Roots>, provider: Arc<CryptoProvider>) -> Result<ClientConfig, String> {
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?
+        .dangerous() // The name is rustls's; the verifier is the platform's own full check.
+        .with_custom_certificate_verifier(Arc::clone(roots) as _)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// Leaves the groups out whose half of a key exchange costs as much as all else in it. Were they named behind the others,
+/// some servers would ask for one, which costs a round trip.
+fn without_post_quantum(mut provider: CryptoProvider) -> CryptoProvider {
+    let classical = [
+        NamedGroup::X25519,
+        NamedGroup::secp256r1,
+        NamedGroup::secp384r1,
+    ];
+    provider
+        .kx_groups
+        .retain(|group| classical.contains(&group.name()));
+    provider
 }
 
 /// Orders the ciphers so that the fastest here comes first; all of them are good for anybody's mail. With AES in the

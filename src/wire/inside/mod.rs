@@ -10,12 +10,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
 };
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Io;
@@ -111,6 +111,12 @@ impl Inside {
         })
         .await?;
         Ok(inside)
+    }
+
+    /// Returns whether this went on with an earlier session's secret, in TLS 1.3.
+    pub(super) fn has_resumed(&self) -> bool {
+        let newest = self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        newest && self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Takes from the socket once and opens what came, as far as there is room in `into`; the rest is kept. Returns how
