@@ -353,6 +353,7 @@ fn desk(kind: Kind, door: u8, starttls: bool, tokens: Vec<u8>) -> (watch::Sender
         seats: Arc::new(Seats::default()),
         most: 10,
         most_per_account: 10,
+        regulars: None,
         stop: stopped,
     };
     (stop, desk)

@@ -44,6 +44,7 @@ pub fn client<D: Dialogue>(input: &[u8]) {
         let local = |starttls| Local {
             offer: &offer,
             starttls,
+            onlooker: None,
         };
         let mut lost = dialogue.greet(&mut client, &local(starttls)).await.is_err();
         for _ in 0..20 {
@@ -148,8 +149,8 @@ pub fn server<D: Dialogue>(kind: Kind, input: &[u8]) {
             host: "mail.example",
         });
         let dialogue = D::new();
-        let mut opened = dialogue.open(server, how).await?;
-        for entry in &opened.offer.0 {
+        let mut opened = dialogue.open(server, how, None).await?;
+        for entry in &opened.abilities.offer.0 {
             check_line("an offer", entry);
         }
         let done = dialogue.authenticate(&mut opened, identity, &login).await;

@@ -269,6 +269,7 @@ impl Daemon {
             seats: Arc::clone(&self.seats),
             most: options.max_connections.min(process::room()),
             most_per_account: options.max_connections_per_account,
+            regulars: options.early_dial.then(Arc::default),
             stop,
         }
     }

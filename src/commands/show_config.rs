@@ -176,6 +176,7 @@ fn option(config: &Config, key: &str) -> Value {
         }
         "max_connections" => options.max_connections.into(),
         "max_connections_per_account" => options.max_connections_per_account.into(),
+        "early_dial" => options.early_dial.into(),
         "authorisation_timeout" => options.authorisation_timeout.as_secs().into(),
         _ => Value::Null,
     }

@@ -19,6 +19,7 @@ pub const OPTION_KEYS: &[&str] = &[
     "first_use_from",
     "max_connections",
     "max_connections_per_account",
+    "early_dial",
     "sandbox",
     "notify_command",
     "web",

@@ -39,6 +39,8 @@ pub struct Options {
     pub max_connections: usize,
     /// How many of them may be one account's. Default 100.
     pub max_connections_per_account: usize,
+    /// Whether a server is connected to as soon as a client that logged in lately begins to log in again.
+    pub early_dial: bool,
     /// Whether the running proxy gives up what it does not need of the system. Default yes.
     pub sandbox: bool,
     /// The command that is run when an account begins to need a person, its words.
@@ -73,6 +75,7 @@ impl Default for Options {
             first_use_from: Vec::new(),
             max_connections: 1_000,
             max_connections_per_account: 100,
+            early_dial: false,
             sandbox: true,
             notify_command: None,
             web: WebOptions::default(),
@@ -86,6 +89,7 @@ pub(super) fn prove(proof: &mut Proof<'_>) -> Options {
     let mut flag = |key| proof.flag(OPTIONS_SECTION, key).unwrap_or(false);
     Options {
         allow_catch_all_accounts: flag("allow_catch_all_accounts"),
+        early_dial: flag("early_dial"),
         delete_account_token_on_password_error: flag("delete_account_token_on_password_error"),
         encrypt_client_secret_on_first_use: flag("encrypt_client_secret_on_first_use"),
         use_login_password_as_client_credentials_secret: flag(

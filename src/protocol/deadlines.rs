@@ -41,7 +41,7 @@ async fn outlasted<D: Dialogue>(script: &str, drops: &'static str) -> (Refusal, 
     };
     let begun = Instant::now();
     let dialogue = D::new();
-    let refusal = match dialogue.open(wire.pretend_secured(), None).await {
+    let refusal = match dialogue.open(wire.pretend_secured(), None, None).await {
         Err(refusal) => refusal,
         Ok(mut opened) => {
             let done = dialogue.authenticate(&mut opened, identity, &login).await;

@@ -3,6 +3,8 @@
 //! Lines are parsed by pure functions, dialogues are straight async code over one [`Wire`]. This room knows no accounts,
 //! no configuration and not where tokens come from: hostile bytes must not reach the vault.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -63,6 +65,24 @@ pub struct Local<'a> {
     /// Whether TLS can be begun here by STARTTLS or STLS. False once TLS is in force. While true, a login is refused
     /// until TLS has begun.
     pub starttls: bool,
+    /// Who wants to know that a login begins.
+    pub onlooker: Option<&'a dyn Onlooker>,
+}
+
+/// Somebody who makes use of the time until a login is complete.
+pub trait Onlooker: fmt::Debug + Sync {
+    /// Hears that a client began a login that may go on: the verb is there, perhaps nothing else. Several may begin before
+    /// one is complete. Must return at once.
+    fn login_begins(&self);
+}
+
+impl Local<'_> {
+    /// Tells whoever wants to know that a login begins.
+    pub(crate) fn login_begins(&self) {
+        if let Some(onlooker) = self.onlooker {
+            onlooker.login_begins();
+        }
+    }
 }
 
 /// What came of listening to a client.
@@ -105,6 +125,13 @@ pub struct StartTls<'a> {
 pub struct Opened {
     /// The connection.
     pub server: Wire,
+    /// What it can do.
+    pub abilities: Arc<Abilities>,
+}
+
+/// What a server said inside TLS that it can do; worth remembering for later connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
     /// What it offers, filtered for the local side.
     pub offer: Offer,
     /// The SASL mechanisms it offers, upper case.
@@ -195,10 +222,14 @@ pub trait Dialogue: Send + Sync + Sized + 'static {
 
     /// Hears the server's greeting, begins TLS where asked to, and learns what it offers. Without `starttls` the wire
     /// must already be secured. A server that claims we are logged in already (PREAUTH) is refused.
+    ///
+    /// What is `known` from an earlier connection is not asked for again where the protocol leaves that free: a round
+    /// trip that a client would not make either. What the server says by itself goes before it.
     fn open(
         &self,
         server: Wire,
         starttls: Option<StartTls<'_>>,
+        known: Option<Arc<Abilities>>,
     ) -> impl Future<Output = Result<Opened, Refusal>> + Send;
 
     /// Logs in at the server. An error challenge is answered and decoded, never passed on.

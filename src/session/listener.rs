@@ -402,6 +402,7 @@ mod tests {
             seats: Arc::clone(&seats),
             most: 2,
             most_per_account: 2,
+            regulars: None,
             stop: stopped.clone(),
             service,
         };

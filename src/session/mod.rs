@@ -12,11 +12,12 @@ use crate::accounts::{Accounts, Admitted, Caller};
 use crate::config::{Config, Service, Upstream};
 use crate::meter;
 use crate::protocol::guard::Guard;
-use crate::protocol::{Dialogue, Farewell, Heard, Identity, Local, Login, Welcome};
+use crate::protocol::{Dialogue, Farewell, Heard, Identity, Local, Login, Opened, Welcome};
 use crate::refusal::{Fault, Refusal};
 use crate::wire::tls::LocalTls;
 use crate::wire::{LINE_TIME, Lost, Wire};
 
+pub mod early;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod listener;
@@ -27,6 +28,7 @@ pub mod splice;
 pub mod upstream;
 mod visit;
 
+use early::{Early, Regulars};
 use seats::{Seat, Seats};
 use splice::splice;
 use upstream::Upstreams;
@@ -64,6 +66,8 @@ pub struct Desk {
     pub most: usize,
     /// How many of them may be one account's.
     pub most_per_account: usize,
+    /// For which addresses the server is dialled as soon as a login begins; nobody's unless `early_dial`.
+    pub regulars: Option<Arc<Regulars>>,
     /// Becomes true when the proxy goes down.
     pub stop: tokio::sync::watch::Receiver<bool>,
 }
@@ -132,6 +136,7 @@ async fn receive<D: Dialogue>(
             &Local {
                 offer: &offer,
                 starttls: starttls.is_some(),
+                onlooker: None,
             },
         )
         .await?;
@@ -148,11 +153,13 @@ async fn receive<D: Dialogue>(
         }
         Err(lost) => return part::<D>(client, lost).await,
     }
+    let early = Early::<D>::new(desk, visit.client());
     let mut faults = 0;
     for _ in 0..MAX_LOGINS {
         let local = Local {
             offer: &offer,
             starttls: starttls.is_some(),
+            onlooker: Some(&early),
         };
         let heard = tokio::select! {
             heard = dialogue.hear(&mut client, &local) => heard,
@@ -183,7 +190,7 @@ async fn receive<D: Dialogue>(
         visit.account(desk.accounts.shown(&login.user));
         let asked = Instant::now();
         let admitted = tokio::select! {
-            admitted = admit::<D>(&dialogue, &login, desk, seat, visit) => admitted,
+            admitted = admit::<D>(&dialogue, &login, &early, seat, visit) => admitted,
             () = client.gone() => return Err(Lost::Closed),
         };
         until += asked.elapsed();
@@ -193,11 +200,13 @@ async fn receive<D: Dialogue>(
                 visit.welcomed();
                 let meters = desk.accounts.meters();
                 meters.login(visit.lane, meter::Login::Success);
+                early.welcome();
                 client.send(&welcome.0).await?;
                 return Ok(Some((client, server)));
             }
             Err(refusal) => {
                 seat.stand_up();
+                early.give_up();
                 visit.refused(&login, &refusal);
                 let meters = desk.accounts.meters();
                 meters.login(visit.lane, (&refusal).into());
@@ -256,10 +265,11 @@ async fn part<D: Dialogue>(client: Wire, lost: Lost) -> Result<Option<(Wire, Wir
 async fn admit<D: Dialogue>(
     dialogue: &D,
     login: &Login,
-    desk: &Desk,
+    early: &Early<'_, D>,
     seat: &mut Seat,
     visit: &mut Visit,
 ) -> Result<(Wire, Welcome), Refusal> {
+    let desk = early.desk();
     visit.enter(Step::Token);
     let caller = Caller {
         service: desk.service.section.clone(),
@@ -276,7 +286,7 @@ async fn admit<D: Dialogue>(
             "the account has as many connections as it may (max_connections_per_account)",
         ));
     }
-    let refusal = match call_on::<D>(dialogue, login, desk, &admitted, visit).await {
+    let refusal = match call_on::<D>(dialogue, login, early, &admitted, visit).await {
         Err(refusal) if refusal.remedy().is_token() => refusal,
         done => return done,
     };
@@ -286,24 +296,20 @@ async fn admit<D: Dialogue>(
         visit.enter(Step::Authenticate);
         return Err(refusal);
     };
-    call_on::<D>(dialogue, login, desk, &renewed, visit).await
+    call_on::<D>(dialogue, login, early, &renewed, visit).await
 }
 
 /// Connects to an admitted login's server and logs in there.
 async fn call_on<D: Dialogue>(
     dialogue: &D,
     login: &Login,
-    desk: &Desk,
+    early: &Early<'_, D>,
     admitted: &Admitted,
     visit: &mut Visit,
 ) -> Result<(Wire, Welcome), Refusal> {
+    let desk = early.desk();
     let at = Config::upstream(&desk.service, &admitted.settings);
-    visit.enter(Step::Dial);
-    let turn = desk.upstreams.turn::<D>(at).await?;
-    let server = desk.upstreams.dial(at).await?;
-    visit.enter(Step::ServerGreeting);
-    let mut opened = desk.upstreams.open(dialogue, server, at).await?;
-    drop(turn);
+    let mut opened = reach::<D>(dialogue, early, at, visit).await?;
     visit.enter(Step::Authenticate);
     let identity = Identity {
         user: &admitted.identity(desk.service.protocol, &at.host),
@@ -314,6 +320,7 @@ async fn call_on<D: Dialogue>(
     match dialogue.authenticate(&mut opened, identity, login).await {
         Ok(welcome) => Ok((opened.server, welcome)),
         Err(refusal) => {
+            desk.upstreams.doubt::<D>(at);
             // A server that is lost or talks nonsense is owed no goodbye, and its client no wait for it.
             if refusal.is_spoken() {
                 D::leave(opened.server).await;
@@ -321,6 +328,33 @@ async fn call_on<D: Dialogue>(
             Err(refusal)
         }
     }
+}
+
+/// Connects to a server and hears its greeting, on the connection that was made early where there is one.
+async fn reach<D: Dialogue>(
+    dialogue: &D,
+    early: &Early<'_, D>,
+    at: &Upstream,
+    visit: &mut Visit,
+) -> Result<Opened, Refusal> {
+    let upstreams = &early.desk().upstreams;
+    visit.enter(Step::Dial);
+    if let Some((server, turns)) = early.take(at).await {
+        visit.enter(Step::ServerGreeting);
+        let opened = upstreams.open(dialogue, server, at).await;
+        drop(turns);
+        match opened {
+            // It broke while it waited.
+            Err(refusal) if !refusal.is_spoken() => visit.enter(Step::Dial),
+            done => return done,
+        }
+    }
+    let turn = upstreams.turn::<D>(at).await?;
+    let server = upstreams.dial(at).await?;
+    visit.enter(Step::ServerGreeting);
+    let opened = upstreams.open(dialogue, server, at).await;
+    drop(turn);
+    opened
 }
 
 impl Desk {

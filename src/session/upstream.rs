@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use crate::config::Upstream;
-use crate::protocol::{Dialogue, Offer, Opened, StartTls, intersect};
+use crate::protocol::{Abilities, Dialogue, Offer, Opened, StartTls, intersect};
 use crate::refusal::Refusal;
 use crate::wire::dial::{CONNECT_TIME, Proxy, dial};
 use crate::wire::tls::Trust;
@@ -31,6 +31,9 @@ const AT_ONCE: usize = 256;
 /// How long a login may wait for its turn to connect.
 const TURN_TIME: Duration = Duration::from_secs(60);
 
+/// How many of them may be made for logins that have only begun: most turns are for logins that are proven.
+const EARLY_AT_ONCE: usize = 32;
+
 /// How upstream servers are reached and what they offer. Shared by all sessions.
 #[derive(Debug)]
 pub struct Upstreams {
@@ -44,6 +47,7 @@ pub struct Upstreams {
 struct Entry {
     asking: tokio::sync::Mutex<()>,
     turns: Arc<Semaphore>,
+    early: Arc<Semaphore>,
     known: Mutex<Known>,
 }
 
@@ -52,14 +56,20 @@ impl Default for Entry {
         Self {
             asking: tokio::sync::Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            early: Arc::new(Semaphore::new(EARLY_AT_ONCE)),
             known: Mutex::default(),
         }
     }
 }
 
+/// What a connection holds that was begun before its login was proven; over when dropped.
+pub(super) type Turns = [OwnedSemaphorePermit; 2];
+
 #[derive(Debug, Default)]
 struct Known {
     offer: Option<Arc<Offer>>,
+    /// What the server said inside TLS; `None` where that is in doubt.
+    abilities: Option<Arc<Abilities>>,
     asked: Option<Instant>,
     failed: bool,
 }
@@ -94,6 +104,14 @@ impl Upstreams {
                 "too many logins wait for this server, which answers slowly or not at all",
             )),
         }
+    }
+
+    /// Takes a turn to connect for a login that has only begun; nothing where that would have to wait.
+    pub(super) fn early_turns<D: Dialogue>(&self, at: &Upstream) -> Option<Turns> {
+        let entry = self.entry(D::NAME, at);
+        let early = Arc::clone(&entry.early).try_acquire_owned().ok()?;
+        let turn = Arc::clone(&entry.turns).try_acquire_owned().ok()?;
+        Some([turn, early])
     }
 
     /// Connects to a server, with TLS where that comes first, within 10 s in all; nothing is said yet.
@@ -135,7 +153,7 @@ impl Upstreams {
             .map_err(|why| unavailable(at, &why))
     }
 
-    /// Hears a server's greeting and what it offers, which is remembered.
+    /// Hears a server's greeting and what it offers, which is remembered for an hour and need not be asked for meanwhile.
     pub(super) async fn open<D: Dialogue>(
         &self,
         as_: &D,
@@ -146,9 +164,18 @@ impl Upstreams {
             trust: &self.trust,
             host: &at.host,
         });
-        let opened = as_.open(server, starttls).await?;
-        self.entry(D::NAME, at).note(Some(&opened.offer));
+        let entry = self.entry(D::NAME, at);
+        let known = entry.abilities();
+        let opened = as_.open(server, starttls, known.clone()).await?;
+        if !known.is_some_and(|known| Arc::ptr_eq(&known, &opened.abilities)) {
+            entry.note(Some(&opened.abilities));
+        }
         Ok(opened)
+    }
+
+    /// Has the next login ask a server again what it can do: one went wrong, perhaps because that has changed.
+    pub(super) fn doubt<D: Dialogue>(&self, at: &Upstream) {
+        locked(&self.entry(D::NAME, at).known).abilities = None;
     }
 
     /// Returns what all of `servers` offer, asking those that were never asked, within 3 s.
@@ -200,7 +227,7 @@ impl Upstreams {
         };
         match asked.await {
             Ok(opened) => {
-                debug!(server = %at, offer = ?opened.offer.0, "learned what the server offers");
+                debug!(server = %at, offer = ?opened.abilities.offer.0, "learned what the server offers");
                 D::leave(opened.server).await;
             }
             Err(refusal) => {
@@ -226,11 +253,20 @@ impl Entry {
         known.asked.is_none_or(|asked| asked.elapsed() > patience)
     }
 
-    fn note(&self, offer: Option<&Offer>) {
+    /// Returns what the server said lately, unless it is time to ask (again).
+    fn abilities(&self) -> Option<Arc<Abilities>> {
+        if self.is_due() {
+            return None;
+        }
+        locked(&self.known).abilities.clone()
+    }
+
+    fn note(&self, abilities: Option<&Arc<Abilities>>) {
         let mut known = locked(&self.known);
         known.asked = Some(Instant::now());
-        known.failed = offer.is_none();
-        if let Some(offer) = offer
+        known.failed = abilities.is_none();
+        known.abilities = abilities.cloned();
+        if let Some(Abilities { offer, .. }) = abilities.map(Arc::as_ref)
             && known.offer.as_deref() != Some(offer)
         {
             known.offer = Some(Arc::new(offer.clone()));

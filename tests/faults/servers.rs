@@ -136,8 +136,6 @@ async fn what_the_server_says_right_behind_its_welcome_arrives() {
         ];
         let session = vec![
             Move::Say("+OK Gpop ready\r\n"),
-            Move::Hear("CAPA"),
-            Move::Say("+OK\r\nSASL XOAUTH2\r\nUIDL\r\n.\r\n"),
             Move::Hear("AUTH XOAUTH2"),
             Move::Say("+ \r\n"),
             Move::Hear("*"),

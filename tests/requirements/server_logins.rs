@@ -25,7 +25,7 @@ async fn r30_nobody_is_let_in_who_has_not_said_who_it_is() {
             ),
             ("a yes before the question", {
                 let mut moves = open.clone();
-                if let Some(Move::Say(words)) = moves.last_mut() {
+                if let Some(Move::Say(words) | Move::Offer(words)) = moves.last_mut() {
                     words.extend_from_slice(early.replace("TAG", "x").as_bytes());
                 }
                 [moves, yes(section)].concat()

@@ -88,8 +88,7 @@ pub(crate) fn greeting(section: &str) -> Vec<Move> {
         )],
         "POP-0" => vec![
             say("+OK hi\r\n"),
-            Move::Hear,
-            say("+OK\r\nSASL XOAUTH2\r\n.\r\n"),
+            Move::Offer(b"+OK\r\nSASL XOAUTH2\r\n.\r\n".to_vec()),
         ],
         _ => vec![
             say("220 hi\r\n"),
@@ -102,10 +101,9 @@ pub(crate) fn greeting(section: &str) -> Vec<Move> {
 /// The same behind STARTTLS, where nobody greets again.
 pub(crate) fn greeting_inside(section: &str) -> Vec<Move> {
     match section {
-        "IMAP-0" => vec![
-            Move::Hear,
-            say("* CAPABILITY IMAP4rev1 AUTH=XOAUTH2 SASL-IR\r\nTAG OK\r\n"),
-        ],
+        "IMAP-0" => vec![Move::Offer(
+            b"* CAPABILITY IMAP4rev1 AUTH=XOAUTH2 SASL-IR\r\nTAG OK\r\n".to_vec(),
+        )],
         _ => greeting(section)[1..].to_vec(),
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Move {
     Say(Vec<u8>),
     /// Wait for a line.
     Hear,
+    /// Say this where the next line asks for capabilities; another one is left to be heard, by whoever knew them.
+    Offer(Vec<u8>),
     /// Say this over and over, as long as anybody takes it, and hear nothing.
     Flood(Vec<u8>),
     /// Say nothing and hear nothing.
@@ -111,6 +113,7 @@ async fn perform(
     }
     let mut io: Box<dyn Io> = Box::new(stream);
     let (mut tag, mut line) = (String::new(), String::new());
+    let mut left = None;
     for step in moves {
         match step {
             Move::Tls(config) => io = Box::new(TlsAcceptor::from(config).accept(io).await?),
@@ -121,8 +124,22 @@ async fn perform(
                 io.flush().await?;
             }
             Move::Hear => {
-                line = hear(&mut io, book).await?;
+                line = match left.take() {
+                    Some(line) => line,
+                    None => hear(&mut io, book).await?,
+                };
                 line.split(' ').next().unwrap().clone_into(&mut tag);
+            }
+            Move::Offer(bytes) => {
+                let asked = hear(&mut io, book).await?;
+                if asked == "CAPA" || asked.ends_with(" CAPABILITY") {
+                    let tag = asked.split(' ').next().unwrap();
+                    io.write_all(&replaced(&bytes, b"TAG", tag.as_bytes()))
+                        .await?;
+                    io.flush().await?;
+                } else {
+                    left = Some(asked);
+                }
             }
             Move::Flood(bytes) => loop {
                 io.write_all(&bytes).await?;

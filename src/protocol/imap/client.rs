@@ -69,6 +69,12 @@ async fn one(client: &mut Wire, local: &Local<'_>) -> Result<Outcome, Lost> {
         Ok(head) => matches!(head.verb, Verb::Login | Verb::Id) && !is_private(head.verb, local),
         Err(_) => false,
     };
+    if let Ok(head) = &head
+        && matches!(head.verb, Verb::Login | Verb::Authenticate)
+        && !is_private(head.verb, local)
+    {
+        local.login_begins();
+    }
     let gathered = match gather(client, line, wanted).await? {
         Gathered::Whole(pieces) => Ok(pieces),
         Gathered::Unwanted(literal) => Err(literal),

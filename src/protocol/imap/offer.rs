@@ -2,7 +2,7 @@
 //!
 //! Pure: knows neither connection nor where the words came from.
 
-use crate::protocol::{Local, Offer};
+use crate::protocol::{Abilities, Local, Offer};
 
 /// Words that concern the hop to the server, or that are ours to say.
 const NOT_PASSED_ON: [&str; 7] = [
@@ -63,6 +63,15 @@ impl Capabilities {
             .map(|word| word.to_ascii_uppercase())
             .filter_map(|word| word.strip_prefix("AUTH=").map(str::to_owned))
             .collect()
+    }
+
+    /// Returns what of them a login needs, and what clients are told.
+    pub(super) fn abilities(&self) -> Abilities {
+        Abilities {
+            offer: self.offer(),
+            mechanisms: self.mechanisms(),
+            initial_response: self.has("SASL-IR"),
+        }
     }
 
     /// Returns what a client may be offered of them.
@@ -155,6 +164,7 @@ mod tests {
         let local = |starttls| Local {
             offer: &offer,
             starttls,
+            onlooker: None,
         };
         assert_eq!(
             shown(&local(false)),

@@ -2,6 +2,7 @@
 //!
 //! Knows no client. Nothing of a client reaches a server here but the tag of its login.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -13,8 +14,8 @@ use super::reply::{Greeting, Reply, greeting, is_for_now, may_hold_literals, rep
 use super::words::announced;
 use crate::protocol::sasl::{Mechanism, Message};
 use crate::protocol::{
-    Identity, Login, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, Opened, SERVER_TIME, StartTls,
-    Welcome, await_greeting, lost_server, misbehaved, needs_silence, needs_tls,
+    Abilities, Identity, Login, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, Opened, SERVER_TIME,
+    StartTls, Welcome, await_greeting, lost_server, misbehaved, needs_silence, needs_tls,
 };
 use crate::refusal::Refusal;
 use crate::said::Said;
@@ -26,29 +27,26 @@ const LEAVE_TIME: Duration = Duration::from_secs(2);
 /// The tag of our own commands.
 const TAG: &str = "emailproxy";
 
-/// Hears the greeting, begins TLS where asked to, and learns what the server offers.
+/// Hears the greeting, begins TLS where asked to, and learns what the server offers, unless that is known.
 pub(super) async fn open(
     mut server: Wire,
     starttls: Option<StartTls<'_>>,
+    known: Option<Arc<Abilities>>,
 ) -> Result<Opened, Refusal> {
     await_greeting(&mut server, starttls.is_some()).await?;
-    let mut known = hear_greeting(&mut server).await?;
+    let mut said = hear_greeting(&mut server).await?;
     server.set_deadline(None);
     if let Some(how) = starttls {
         server = secure(server, how).await?;
         // What was said before TLS may have been said by anybody (RFC 9051 section 6.2.1).
-        known = None;
+        said = None;
     }
-    let known = match known {
-        Some(known) => known,
-        None => ask_capabilities(&mut server).await?,
+    let abilities = match (said, known) {
+        (Some(said), _) => Arc::new(said.abilities()),
+        (None, Some(known)) => known,
+        (None, None) => Arc::new(ask_capabilities(&mut server).await?.abilities()),
     };
-    Ok(Opened {
-        offer: known.offer(),
-        mechanisms: known.mechanisms(),
-        initial_response: known.has("SASL-IR"),
-        server,
-    })
+    Ok(Opened { server, abilities })
 }
 
 /// Logs in with the client's own tag, so that the server's answer is the client's answer.
@@ -59,7 +57,7 @@ pub(super) async fn authenticate(
 ) -> Result<Welcome, Refusal> {
     let server = &mut opened.server;
     needs_tls(server)?;
-    let mechanism = Mechanism::choose(&opened.mechanisms);
+    let mechanism = Mechanism::choose(&opened.abilities.mechanisms);
     let message = mechanism
         .message(&identity)
         .map_err(|why| Refusal::Misconfigured(why.to_string()))?;
@@ -72,7 +70,7 @@ pub(super) async fn authenticate(
     if !server.waiting().is_empty() && !server.waiting().starts_with(b"* ") {
         needs_silence(server)?;
     }
-    let mut unsent = if opened.initial_response {
+    let mut unsent = if opened.abilities.initial_response {
         let command = format!("{tag} AUTHENTICATE {name} ");
         send_secret(server, &[&command, message.reveal()]).await?;
         None

@@ -55,6 +55,9 @@ pub(super) async fn hear(
 async fn one(pop: &mut Pop, client: &mut Wire, local: &Local<'_>) -> Result<Outcome, Lost> {
     let line = Zeroizing::new(client.line(MAX_LINE, CLIENT_TIME).await?);
     let command = parse(&line);
+    if matches!(command, Command::User(_) | Command::Auth(..)) && !local.starttls {
+        local.login_begins();
+    }
     let answer = match command {
         Command::User(_) | Command::Pass(_) | Command::Auth(..) | Command::AuthList
             if local.starttls =>

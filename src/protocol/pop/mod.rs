@@ -3,9 +3,11 @@
 //! This file holds the order of the calls and what is said when a login cannot go through. The two conversations are in
 //! `client` and `server`, their grammar in `command` and `offer`.
 
+use std::sync::Arc;
+
 use crate::protocol::guard::Speech;
 use crate::protocol::{
-    Dialogue, Farewell, Heard, Identity, Local, Login, Offer, Opened, StartTls, Welcome,
+    Abilities, Dialogue, Farewell, Heard, Identity, Local, Login, Offer, Opened, StartTls, Welcome,
 };
 use crate::refusal::Refusal;
 use crate::wire::{Lost, Wire};
@@ -62,8 +64,13 @@ impl Dialogue for Pop {
         client::say(client, goodbye(why)).await
     }
 
-    async fn open(&self, server: Wire, starttls: Option<StartTls<'_>>) -> Result<Opened, Refusal> {
-        server::open(server, starttls).await
+    async fn open(
+        &self,
+        server: Wire,
+        starttls: Option<StartTls<'_>>,
+        known: Option<Arc<Abilities>>,
+    ) -> Result<Opened, Refusal> {
+        server::open(server, starttls, known).await
     }
 
     async fn authenticate(

@@ -99,6 +99,7 @@ mod tests {
         let local = |starttls| Local {
             offer: &offer,
             starttls,
+            onlooker: None,
         };
         assert_eq!(
             shown(&local(false)),

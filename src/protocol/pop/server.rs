@@ -2,6 +2,7 @@
 //!
 //! Knows no client. Nothing of a client reaches a server here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -11,8 +12,8 @@ use super::command::{Reply, is_for_now, reply};
 use super::offer::{mechanisms, offered};
 use crate::protocol::sasl::Mechanism;
 use crate::protocol::{
-    Identity, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, Opened, SERVER_TIME, StartTls, Welcome,
-    await_greeting, lost_server, misbehaved, needs_silence, needs_tls,
+    Abilities, Identity, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, Opened, SERVER_TIME, StartTls,
+    Welcome, await_greeting, lost_server, misbehaved, needs_silence, needs_tls,
 };
 use crate::refusal::Refusal;
 use crate::said::Said;
@@ -21,10 +22,11 @@ use crate::wire::Wire;
 /// How long leaving a server may take in all.
 const LEAVE_TIME: Duration = Duration::from_secs(2);
 
-/// Hears the greeting, begins TLS where asked to, and learns what the server offers.
+/// Hears the greeting, begins TLS where asked to, and learns what the server offers, unless that is known.
 pub(super) async fn open(
     mut server: Wire,
     starttls: Option<StartTls<'_>>,
+    known: Option<Arc<Abilities>>,
 ) -> Result<Opened, Refusal> {
     await_greeting(&mut server, starttls.is_some()).await?;
     let greeting = hear(&mut server, SERVER_TIME).await?;
@@ -50,13 +52,18 @@ pub(super) async fn open(
     if let Some(how) = starttls {
         server = secure(server, how).await?;
     }
-    let known = ask_capabilities(&mut server).await?;
-    Ok(Opened {
-        offer: offered(&known),
-        mechanisms: mechanisms(&known),
-        initial_response: false,
-        server,
-    })
+    let abilities = match known {
+        Some(known) => known,
+        None => {
+            let said = ask_capabilities(&mut server).await?;
+            Arc::new(Abilities {
+                offer: offered(&said),
+                mechanisms: mechanisms(&said),
+                initial_response: false,
+            })
+        }
+    };
+    Ok(Opened { server, abilities })
 }
 
 /// Logs in, always in two steps: tokens are longer than the line of an initial response may be (RFC 5034 section 4).
@@ -66,7 +73,7 @@ pub(super) async fn authenticate(
 ) -> Result<Welcome, Refusal> {
     let server = &mut opened.server;
     needs_tls(server)?;
-    let mechanism = Mechanism::choose(&opened.mechanisms);
+    let mechanism = Mechanism::choose(&opened.abilities.mechanisms);
     let message = mechanism
         .message(&identity)
         .map_err(|why| Refusal::Misconfigured(why.to_string()))?;

@@ -4,13 +4,14 @@
 //! EHLO name. Lines are read in `command`, the server's side is in `upstream`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::{
-    CLIENT_TIME, Dialogue, Farewell, Heard, Identity, Local, Login, MAX_AUTH_LINE, MAX_COMMANDS,
-    MAX_LINE, MAX_NONSENSE, Offer, Opened, StartTls, Welcome,
+    Abilities, CLIENT_TIME, Dialogue, Farewell, Heard, Identity, Local, Login, MAX_AUTH_LINE,
+    MAX_COMMANDS, MAX_LINE, MAX_NONSENSE, Offer, Opened, StartTls, Welcome,
 };
 use crate::protocol::guard::Speech;
 use crate::refusal::Refusal;
@@ -91,6 +92,7 @@ impl Dialogue for Smtp {
                 }
                 Ok(Command::Auth { .. } | Command::Mail) if local.starttls => self.no_tls(),
                 Ok(Command::Auth { mechanism, initial }) => {
+                    local.login_begins();
                     match auth::exchange(client, mechanism, initial).await? {
                         Told::Login(login) => return Ok(Heard::Login(login)),
                         Told::TooLong => return too_long(client).await,
@@ -168,7 +170,13 @@ impl Dialogue for Smtp {
         say(client, words).await
     }
 
-    async fn open(&self, server: Wire, starttls: Option<StartTls<'_>>) -> Result<Opened, Refusal> {
+    async fn open(
+        &self,
+        server: Wire,
+        starttls: Option<StartTls<'_>>,
+        _known: Option<Arc<Abilities>>,
+    ) -> Result<Opened, Refusal> {
+        // EHLO is owed to the server, whatever is known of it (RFC 5321 section 4.1.1.1).
         upstream::open(server, starttls, self.name.as_deref()).await
     }
 

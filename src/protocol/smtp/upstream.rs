@@ -2,6 +2,7 @@
 //!
 //! Knows the client only by the name it gave in EHLO. What was learned before TLS is not used after it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -11,7 +12,8 @@ use super::offer;
 use super::reply::{self, Reply, misbehaved};
 use crate::protocol::sasl::Mechanism;
 use crate::protocol::{
-    Identity, Opened, StartTls, Welcome, await_greeting, lost_server, needs_silence, needs_tls,
+    Abilities, Identity, Opened, StartTls, Welcome, await_greeting, lost_server, needs_silence,
+    needs_tls,
 };
 use crate::refusal::Refusal;
 use crate::said::Said;
@@ -53,9 +55,11 @@ pub(super) async fn open(
     let (offer, mechanisms) = offer::sort(&ehlo);
     Ok(Opened {
         server,
-        offer,
-        mechanisms,
-        initial_response: false,
+        abilities: Arc::new(Abilities {
+            offer,
+            mechanisms,
+            initial_response: false,
+        }),
     })
 }
 
@@ -66,7 +70,7 @@ pub(super) async fn authenticate(
 ) -> Result<Welcome, Refusal> {
     let server = &mut opened.server;
     needs_tls(server)?;
-    let mechanism = Mechanism::choose(&opened.mechanisms);
+    let mechanism = Mechanism::choose(&opened.abilities.mechanisms);
     let message = mechanism
         .message(&identity)
         .map_err(|nonsense| Refusal::Misconfigured(nonsense.to_string()))?;

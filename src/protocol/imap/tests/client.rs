@@ -12,6 +12,7 @@ async fn played(script: &str, starttls: bool) -> (Heard, Vec<u8>) {
     let local = Local {
         offer: &offer,
         starttls,
+        onlooker: None,
     };
     let mut last = None;
     for width in WIDTHS {
@@ -58,6 +59,7 @@ async fn the_greeting_says_what_can_be_done() {
         let local = Local {
             offer: &offer,
             starttls,
+            onlooker: None,
         };
         Imap::new().greet(&mut wire, &local).await.unwrap();
         drop(wire);
@@ -245,6 +247,7 @@ async fn once_inside_tls_it_is_not_begun_again() {
     let local = Local {
         offer: &offer,
         starttls: false,
+        onlooker: None,
     };
     let heard = Imap::new().hear(&mut wire, &local).await.unwrap();
     assert!(matches!(heard, Heard::Left));
@@ -273,6 +276,7 @@ async fn what_follows_a_login_or_starttls_is_not_touched() {
         let local = Local {
             offer: &offer,
             starttls,
+            onlooker: None,
         };
         let heard = Imap::new().hear(&mut wire, &local).await.unwrap();
         assert!(matches!(heard, Heard::Login(_) | Heard::StartTls));
@@ -286,6 +290,7 @@ async fn bytes_that_are_no_text_are_passwords_too() {
     let local = Local {
         offer: &offer,
         starttls: false,
+        onlooker: None,
     };
     for (sent, password) in [
         (&b"a LOGIN u \"p\xe4\"\n"[..], &b"p\xe4"[..]),
@@ -309,6 +314,7 @@ async fn sent(bytes: &[u8]) -> (Result<Heard, Lost>, String) {
     let local = Local {
         offer: &offer,
         starttls: false,
+        onlooker: None,
     };
     let heard = Imap::new().hear(&mut wire, &local).await;
     drop(wire);
@@ -354,6 +360,7 @@ async fn nonsense_is_counted_over_several_logins() {
     let local = Local {
         offer: &offer,
         starttls: false,
+        onlooker: None,
     };
     for _ in 1..MAX_NONSENSE {
         remote.say(b"what is this\r\na LOGIN u pw\r\n").await;

@@ -97,6 +97,7 @@ async fn no_stream_breaks_the_conversation() {
     let local = Local {
         offer: &offer,
         starttls: false,
+        onlooker: None,
     };
     let mut dice = Dice::new(0xbad_c0de, SCRAPS);
     let mut logins = 0;

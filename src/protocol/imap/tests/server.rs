@@ -20,7 +20,7 @@ async fn opened(script: &str) -> Result<Opened, Refusal> {
     for width in WIDTHS {
         let (remote, wire) = Remote::pair(width);
         let server = remote.spawn(script, "S: ", "C: ");
-        let opened = Imap::new().open(wire.pretend_secured(), None).await;
+        let opened = Imap::new().open(wire.pretend_secured(), None, None).await;
         drop(server.await.unwrap());
         last = Some(opened);
     }
@@ -55,9 +55,11 @@ async fn logged_in(
         let server = remote.spawn(script, "S: ", "C: ");
         let mut opened = Opened {
             server: wire.pretend_secured(),
-            offer: Offer::default(),
-            mechanisms: mechanisms.iter().map(ToString::to_string).collect(),
-            initial_response,
+            abilities: Arc::new(Abilities {
+                mechanisms: mechanisms.iter().map(ToString::to_string).collect(),
+                initial_response,
+                ..Abilities::default()
+            }),
         };
         let outcome = Imap::new()
             .authenticate(&mut opened, identity, &login("A1"))
@@ -84,9 +86,9 @@ async fn capabilities_come_with_the_greeting_or_by_asking() {
     )
     .await
     .unwrap();
-    assert_eq!(opened_one.offer.0, ["IDLE"]);
-    assert_eq!(opened_one.mechanisms, ["XOAUTH2"]);
-    assert!(opened_one.initial_response);
+    assert_eq!(opened_one.abilities.offer.0, ["IDLE"]);
+    assert_eq!(opened_one.abilities.mechanisms, ["XOAUTH2"]);
+    assert!(opened_one.abilities.initial_response);
     let opened_one = opened(
         "S: * OK The Microsoft Exchange IMAP4 service is ready. [TQBSADEAUAAy==]
          C: emailproxy CAPABILITY
@@ -97,9 +99,9 @@ async fn capabilities_come_with_the_greeting_or_by_asking() {
     )
     .await
     .unwrap();
-    assert_eq!(opened_one.offer.0, ["IMAP4", "UIDPLUS"]);
-    assert_eq!(opened_one.mechanisms, ["PLAIN", "OAUTHBEARER"]);
-    assert!(!opened_one.initial_response);
+    assert_eq!(opened_one.abilities.offer.0, ["IMAP4", "UIDPLUS"]);
+    assert_eq!(opened_one.abilities.mechanisms, ["PLAIN", "OAUTHBEARER"]);
+    assert!(!opened_one.abilities.initial_response);
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +169,7 @@ async fn endless_servers_are_left() {
         }
     });
     let begun = Instant::now();
-    let refusal = Imap::new().open(wire, None).await.unwrap_err();
+    let refusal = Imap::new().open(wire, None, None).await.unwrap_err();
     assert!(
         matches!(refusal, Refusal::ServerUnavailable { .. }),
         "{refusal}"
@@ -305,9 +307,11 @@ async fn no_token_leaves_without_tls() {
     let (remote, wire) = Remote::pair(1024);
     let mut opened = Opened {
         server: wire,
-        offer: Offer::default(),
-        mechanisms: Vec::new(),
-        initial_response: true,
+        abilities: Arc::new(Abilities {
+            mechanisms: Vec::new(),
+            initial_response: true,
+            ..Abilities::default()
+        }),
     };
     let identity = Identity {
         user: "u",
@@ -374,9 +378,9 @@ async fn starttls_comes_before_anything_else() {
             trust: &trust,
             host: "localhost",
         };
-        let opened = Imap::new().open(wire, Some(how)).await.unwrap();
+        let opened = Imap::new().open(wire, Some(how), None).await.unwrap();
         assert!(opened.server.is_secured());
-        assert_eq!(opened.mechanisms, ["XOAUTH2"]);
+        assert_eq!(opened.abilities.mechanisms, ["XOAUTH2"]);
         Imap::leave(opened.server).await;
         server.await.unwrap();
     }
@@ -402,7 +406,7 @@ async fn starttls_cannot_be_talked_away() {
             trust: &trust,
             host: "localhost",
         };
-        let refusal = Imap::new().open(wire, Some(how)).await.unwrap_err();
+        let refusal = Imap::new().open(wire, Some(how), None).await.unwrap_err();
         assert!(refusal.to_string().contains(words), "{refusal}");
         drop(server.await.unwrap());
     }
@@ -415,7 +419,7 @@ async fn starttls_cannot_be_talked_away() {
         trust: &trust,
         host: "localhost",
     };
-    let refusal = Imap::new().open(wire, Some(how)).await.unwrap_err();
+    let refusal = Imap::new().open(wire, Some(how), None).await.unwrap_err();
     assert!(
         refusal.to_string().contains("plain text behind"),
         "{refusal}"

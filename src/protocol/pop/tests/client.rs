@@ -16,6 +16,7 @@ async fn played(script: &str, starttls: bool) -> Heard {
     let local = Local {
         offer: &offer,
         starttls,
+        onlooker: None,
     };
     let mut last = None;
     for width in WIDTHS {
@@ -195,6 +196,7 @@ async fn nothing_private_is_heard_before_tls() {
     let local = Local {
         offer: &offer,
         starttls: false,
+        onlooker: None,
     };
     Pop::new().hear(&mut wire, &local).await.unwrap();
     drop(wire);
@@ -212,6 +214,7 @@ async fn sent(bytes: &[u8], starttls: bool) -> (Result<Heard, Lost>, Vec<u8>, St
     let local = Local {
         offer: &offer,
         starttls,
+        onlooker: None,
     };
     let heard = Pop::new().hear(&mut wire, &local).await;
     let left = wire.waiting().to_vec();
@@ -259,6 +262,7 @@ async fn the_name_before_stls_is_forgotten() {
     let mut local = Local {
         offer: &offer,
         starttls: true,
+        onlooker: None,
     };
     let mut dialogue = Pop {
         user: Some("injected".into()),
@@ -357,6 +361,7 @@ async fn greetings_and_farewells_are_pops() {
     let local = Local {
         offer: &offer,
         starttls: false,
+        onlooker: None,
     };
     Pop::new().greet(&mut wire, &local).await.unwrap();
     drop(wire);
@@ -430,6 +435,7 @@ async fn no_stream_breaks_the_conversation() {
     let local = Local {
         offer: &offer,
         starttls: false,
+        onlooker: None,
     };
     let mut dice = Dice::new(0xbad_c0de, SCRAPS);
     let mut logins = 0;

@@ -20,7 +20,7 @@ async fn opened(script: &str) -> Result<Opened, Refusal> {
     for width in WIDTHS {
         let (remote, wire) = Remote::pair(width);
         let server = remote.spawn(script, "S: ", "C: ");
-        let opened = Pop::new().open(wire.pretend_secured(), None).await;
+        let opened = Pop::new().open(wire.pretend_secured(), None, None).await;
         drop(server.await.unwrap());
         last = Some(opened);
     }
@@ -51,9 +51,11 @@ async fn logged_in(script: &str, mechanisms: &[&str]) -> Result<(Vec<u8>, Vec<u8
         let server = remote.spawn(script, "S: ", "C: ");
         let mut opened = Opened {
             server: wire.pretend_secured(),
-            offer: Offer::default(),
-            mechanisms: mechanisms.iter().map(ToString::to_string).collect(),
-            initial_response: false,
+            abilities: Arc::new(Abilities {
+                mechanisms: mechanisms.iter().map(ToString::to_string).collect(),
+                initial_response: false,
+                ..Abilities::default()
+            }),
         };
         let outcome = Pop::new()
             .authenticate(&mut opened, identity, &login())
@@ -82,11 +84,11 @@ async fn capabilities_are_asked_for() {
     )
     .await
     .unwrap();
-    assert_eq!(found.offer.0, ["TOP", "UIDL"]);
-    assert_eq!(found.mechanisms, ["PLAIN", "XOAUTH2"]);
-    assert!(!found.initial_response);
+    assert_eq!(found.abilities.offer.0, ["TOP", "UIDL"]);
+    assert_eq!(found.abilities.mechanisms, ["PLAIN", "XOAUTH2"]);
+    assert!(!found.abilities.initial_response);
     let old = opened("S: +OK hi\nC: CAPA\nS: -ERR what").await.unwrap();
-    assert!(old.offer.0.is_empty() && old.mechanisms.is_empty());
+    assert!(old.abilities.offer.0.is_empty() && old.abilities.mechanisms.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,9 +204,11 @@ async fn no_token_leaves_without_tls() {
     let (remote, wire) = Remote::pair(1024);
     let mut opened = Opened {
         server: wire,
-        offer: Offer::default(),
-        mechanisms: Vec::new(),
-        initial_response: false,
+        abilities: Arc::new(Abilities {
+            mechanisms: Vec::new(),
+            initial_response: false,
+            ..Abilities::default()
+        }),
     };
     let identity = Identity {
         user: "u",
@@ -255,9 +259,9 @@ async fn stls_comes_before_anything_else() {
         trust: &trust,
         host: "localhost",
     };
-    let opened = Pop::new().open(wire, Some(how)).await.unwrap();
+    let opened = Pop::new().open(wire, Some(how), None).await.unwrap();
     assert!(opened.server.is_secured());
-    assert_eq!(opened.mechanisms, ["XOAUTH2"]);
+    assert_eq!(opened.abilities.mechanisms, ["XOAUTH2"]);
     Pop::leave(opened.server).await;
     server.await.unwrap();
     for (bytes, words) in [
@@ -273,13 +277,13 @@ async fn stls_comes_before_anything_else() {
             remote.say(bytes).await;
             remote
         });
-        let refusal = Pop::new().open(wire, Some(how)).await.unwrap_err();
+        let refusal = Pop::new().open(wire, Some(how), None).await.unwrap_err();
         assert!(refusal.to_string().contains(words), "{refusal}");
         drop(server.await.unwrap());
     }
     let (mut remote, wire) = Remote::pair(1024);
     remote.say(b"+OK hi\r\n+OK go\r\n").await;
-    let refusal = Pop::new().open(wire, Some(how)).await.unwrap_err();
+    let refusal = Pop::new().open(wire, Some(how), None).await.unwrap_err();
     assert!(
         refusal.to_string().contains("before it is asked"),
         "{refusal}"

@@ -19,6 +19,7 @@ async fn serve(mut client: Wire, starttls: bool, refusal: Refusal) -> (Vec<Strin
     let local = Local {
         offer: &offer,
         starttls,
+        onlooker: None,
     };
     let mut smtp = Smtp::new();
     let mut story = Vec::new();
@@ -296,6 +297,7 @@ async fn what_is_pipelined_behind_auth_stays_untouched() {
     let local = Local {
         offer: &offer,
         starttls: false,
+        onlooker: None,
     };
     let mut client = Wire::new(ours, "client");
     let mut smtp = Smtp::new();

@@ -106,6 +106,7 @@ async fn clients_may_say_anything() {
         let local = Local {
             offer: &offer,
             starttls: round % 5 == 0,
+            onlooker: None,
         };
         while let Ok(heard) = smtp.hear(&mut client, &local).await {
             let Heard::Login(login) = heard else { break };
@@ -177,7 +178,7 @@ async fn servers_may_say_anything() {
             tokio::join!(said, async { drop(read.read_to_end(&mut heard).await) });
         });
         let opened: Result<Opened, Refusal> = Smtp::new()
-            .open(Wire::new(ours, "server").pretend_secured(), None)
+            .open(Wire::new(ours, "server").pretend_secured(), None, None)
             .await;
         if let Ok(mut opened) = opened {
             opens += 1;
@@ -219,7 +220,7 @@ async fn endless_servers_are_refused() {
         let flood = endless.repeat(100);
         let speak = tokio::spawn(async move { while theirs.write_all(&flood).await.is_ok() {} });
         let refusal = Smtp::new()
-            .open(Wire::new(ours, "server"), None)
+            .open(Wire::new(ours, "server"), None, None)
             .await
             .unwrap_err();
         assert!(

@@ -1,10 +1,12 @@
 //! The login by token: both mechanisms, error challenges, and the providers' own words.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 
 use super::{CRUMBS, Player};
 use crate::protocol::smtp::{Smtp, upstream};
-use crate::protocol::{Dialogue as _, Identity, Login, Offer, Opened};
+use crate::protocol::{Abilities, Dialogue as _, Identity, Login, Opened};
 use crate::refusal::Refusal;
 use crate::secret::AccessToken;
 use crate::wire::Wire;
@@ -35,9 +37,11 @@ async fn log_in_with(
 ) -> Result<String, Refusal> {
     let mut opened = Opened {
         server: Wire::new(ours, PEER).pretend_secured(),
-        offer: Offer::default(),
-        mechanisms: mechanisms.iter().map(ToString::to_string).collect(),
-        initial_response: false,
+        abilities: Arc::new(Abilities {
+            mechanisms: mechanisms.iter().map(ToString::to_string).collect(),
+            initial_response: false,
+            ..Abilities::default()
+        }),
     };
     let token = AccessToken::parse(token).unwrap();
     let identity = Identity {
@@ -245,9 +249,11 @@ async fn no_token_is_sent_without_tls() {
     let (ours, mut theirs) = tokio::io::duplex(1024);
     let mut opened = Opened {
         server: Wire::new(ours, PEER),
-        offer: Offer::default(),
-        mechanisms: vec!["XOAUTH2".into()],
-        initial_response: false,
+        abilities: Arc::new(Abilities {
+            mechanisms: vec!["XOAUTH2".into()],
+            initial_response: false,
+            ..Abilities::default()
+        }),
     };
     let token = AccessToken::parse("secret").unwrap();
     let identity = Identity {

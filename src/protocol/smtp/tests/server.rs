@@ -25,7 +25,7 @@ async fn opened(script: &str, name: Option<&str>, crumb: usize) -> Result<Opened
         name: name.map(str::to_owned),
         ..Smtp::new()
     };
-    let opened = smtp.open(Wire::new(ours, PEER), None).await;
+    let opened = smtp.open(Wire::new(ours, PEER), None, None).await;
     drop(server.await.unwrap());
     opened
 }
@@ -52,11 +52,11 @@ async fn a_server_is_opened_with_the_clients_name() {
     for crumb in CRUMBS {
         let opened = opened(OUTLOOK, Some("client"), crumb).await.unwrap();
         assert_eq!(
-            opened.offer.0,
+            opened.abilities.offer.0,
             ["SIZE 157286400", "PIPELINING", "8BITMIME", "SMTPUTF8"]
         );
-        assert_eq!(opened.mechanisms, ["LOGIN", "XOAUTH2"]);
-        assert!(!opened.initial_response);
+        assert_eq!(opened.abilities.mechanisms, ["LOGIN", "XOAUTH2"]);
+        assert!(!opened.abilities.initial_response);
     }
 }
 
@@ -72,7 +72,7 @@ async fn short_replies_and_missing_names_are_fine() {
     ] {
         for crumb in CRUMBS {
             let opened = opened(script, name, crumb).await.unwrap();
-            assert!(opened.offer.0.is_empty() && opened.mechanisms.is_empty());
+            assert!(opened.abilities.offer.0.is_empty() && opened.abilities.mechanisms.is_empty());
         }
     }
 }
@@ -119,7 +119,7 @@ async fn servers_that_do_not_want_us_are_quoted() {
 async fn a_greeting_that_never_comes_is_not_waited_for() {
     let (_player, ours) = Player::new(64);
     let refusal = Smtp::new()
-        .open(Wire::new(ours, PEER), None)
+        .open(Wire::new(ours, PEER), None, None)
         .await
         .unwrap_err();
     assert!(refusal.to_string().contains("took too long"), "{refusal}");
@@ -130,7 +130,7 @@ async fn a_greeting_that_never_comes_is_not_waited_for() {
         host: "mail.example",
     });
     let refusal = Smtp::new()
-        .open(Wire::new(ours, PEER), starttls)
+        .open(Wire::new(ours, PEER), starttls, None)
         .await
         .unwrap_err();
     assert!(
@@ -200,13 +200,13 @@ async fn starttls_is_done_and_what_was_known_before_it_is_forgotten() {
             trust: &trust,
             host,
         });
-        let opened = smtp.open(Wire::new(ours, PEER), starttls).await;
+        let opened = smtp.open(Wire::new(ours, PEER), starttls, None).await;
         drop(server.await.unwrap());
         if host == "mail.example" {
             let opened = opened.unwrap();
             assert!(opened.server.is_secured());
-            assert_eq!(opened.offer.0, ["CHUNKING"]);
-            assert_eq!(opened.mechanisms, ["XOAUTH2"]);
+            assert_eq!(opened.abilities.offer.0, ["CHUNKING"]);
+            assert_eq!(opened.abilities.mechanisms, ["XOAUTH2"]);
         } else {
             assert!(matches!(
                 opened.unwrap_err(),
@@ -255,7 +255,7 @@ async fn starttls_that_somebody_tampered_with_is_refused() {
             host: "mail.example",
         });
         let refusal = smtp
-            .open(Wire::new(ours, PEER), starttls)
+            .open(Wire::new(ours, PEER), starttls, None)
             .await
             .unwrap_err();
         drop(server.await.unwrap());
