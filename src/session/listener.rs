@@ -91,7 +91,7 @@ fn bind_one(at: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     // Each connection inherits this, which is less work than to say it to each.
-    keep_alive(SockRef::from(&socket));
+    keep_alive(&SockRef::from(&socket));
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())

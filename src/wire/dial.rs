@@ -51,13 +51,13 @@ pub async fn dial(host: &str, port: u16, proxy: Option<&Proxy>) -> Result<Wire, 
     let stream = timeout(CONNECT_TIME, connect)
         .await
         .map_err(|_| format!("no connection within {} s", CONNECT_TIME.as_secs()))??;
-    keep_alive(SockRef::from(&stream));
+    keep_alive(&SockRef::from(&stream));
     Ok(Wire::new(stream, format!("{host}:{port}")))
 }
 
 /// Has the kernel notice a dead peer, and small packets sent at once. What a listening socket was told holds for all that
 /// it accepts.
-pub fn keep_alive(socket: SockRef<'_>) {
+pub fn keep_alive(socket: &SockRef<'_>) {
     let probes = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_EVERY);

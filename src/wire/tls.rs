@@ -161,7 +161,7 @@ fn without_post_quantum(mut provider: CryptoProvider) -> CryptoProvider {
 }
 
 /// Orders the ciphers so that the fastest here comes first; all of them are good for anybody's mail. With AES in the
-/// processor that is AES-128, of which a GiB costs a tenth less than of AES-256, and ChaCha20 elsewhere.
+/// processor that is AES-128, of which a GiB costs a tenth less than of AES-256, and `ChaCha20` elsewhere.
 fn in_order_of_speed(mut provider: CryptoProvider) -> CryptoProvider {
     #[cfg(target_arch = "x86_64")]
     let has_aes = std::arch::is_x86_feature_detected!("aes");
