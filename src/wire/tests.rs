@@ -103,7 +103,6 @@ async fn r27_a_client_that_has_left_is_not_waited_for_whatever_it_said_before() 
         let (ours, mut theirs) = duplex(64);
         let mut wire = Wire::new(ours, "test");
         theirs.write_all(said).await.unwrap();
-        let begun = Instant::now();
         assert!(
             timeout(SOON * 100, wire.gone()).await.is_err(),
             "still here"
