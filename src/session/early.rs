@@ -255,7 +255,7 @@ mod tests {
         assert!(dials(&early));
         let (mut server, _) = socket.accept().await.unwrap();
         pause();
-        advance(UNUSED - Duration::from_millis(100)).await;
+        advance(UNUSED.checked_sub(Duration::from_millis(100)).unwrap()).await;
         assert!(server.read_u8().now_or_never().is_none());
         assert!(regulars.knows(CLIENT));
         advance(Duration::from_millis(200)).await;
@@ -311,7 +311,7 @@ mod tests {
         let regulars = Regulars::default();
         let address = |number: u32| IpAddr::from(number.to_be_bytes());
         regulars.welcome(CLIENT);
-        advance(REMEMBERED - Duration::from_secs(1)).await;
+        advance(REMEMBERED.checked_sub(Duration::from_secs(1)).unwrap()).await;
         assert!(regulars.knows(CLIENT));
         advance(Duration::from_secs(1)).await;
         assert!(!regulars.knows(CLIENT));
