@@ -3,6 +3,7 @@
 //! Decided in one place, worded by each protocol in its own exhaustive table. `Display` is the full reason for the log;
 //! [`Refusal::to_client`] is the one line a mail client may see.
 
+use crate::providers::catalogue::{self, Class, Diagnosis, Known, Meaning, own};
 use crate::said::Said;
 
 /// Whose move it is.
@@ -62,15 +63,13 @@ const NOT_THE_TOKEN_IN_WORDS: [&str; 8] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
     /// No section of the configuration fits the user name.
-    #[error(
-        "no account section fits this user name; add a section [USER] or use allow_catch_all_accounts"
-    )]
+    #[error("{}", own::UNKNOWN_ACCOUNT)]
     UnknownAccount,
     /// The password does not open the account.
-    #[error("the password does not open this account's stored tokens")]
+    #[error("{}", own::WRONG_PASSWORD)]
     WrongPassword,
     /// A section fits but lacks needed values.
-    #[error("the account's section is incomplete: {0}")]
+    #[error("{cause}: {0}", cause = own::INCOMPLETE.cause)]
     Incomplete(String),
 }
 
@@ -78,16 +77,15 @@ pub enum NotAdmitted {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The client sent an empty password.
-    #[error(
-        "no password was sent; set one in the mail client (any password will do at the first login)"
-    )]
+    #[error("{}", own::NO_PASSWORD)]
     NoPassword,
     /// Unknown account, wrong password or incomplete entry.
     #[error("{0}")]
     NotAdmitted(NotAdmitted),
     /// Nobody gave consent while the client waited.
     #[error(
-        "nobody authorised the account within {waited} s; log in again and visit the newest sign-in address in the log"
+        "nobody authorised the account within {waited} s; {}",
+        own::CONSENT_TIMED_OUT.remedy
     )]
     ConsentTimedOut {
         /// How long the client waited, in seconds.
@@ -211,6 +209,92 @@ impl Refusal {
         Remedy::NewTokenForOld
     }
 
+    /// Explains a mail server's refusal by the catalogue, and fills in what is known of the case in any refusal. What the
+    /// catalogue knows to pass is told to the client as passing, even where the server did not say so; never the other way
+    /// round.
+    #[must_use]
+    pub fn explained(self, known: &Known) -> Self {
+        let known = match &self {
+            Self::ServerRefused { server, .. } | Self::ServerBusy { server, .. } => Known {
+                server: server.rsplit_once(':').map(|(host, _)| host.to_owned()),
+                ..known.clone()
+            },
+            _ => known.clone(),
+        };
+        let by_server = |said: Said| {
+            let entry = catalogue::server_refusal(said.as_str(), known.by);
+            said.explained(entry).for_case(&known)
+        };
+        match self {
+            Self::ServerRefused { server, said } => {
+                let said = by_server(said);
+                if said.advice().is_some_and(catalogue::Advice::is_temporary) {
+                    Self::ServerBusy { server, said }
+                } else {
+                    Self::ServerRefused { server, said }
+                }
+            }
+            Self::ServerBusy { server, said } => Self::ServerBusy {
+                server,
+                said: by_server(said),
+            },
+            Self::ConsentRefused(said) => Self::ConsentRefused(said.for_case(&known)),
+            Self::TokenRefused(said) => Self::TokenRefused(said.for_case(&known)),
+            Self::TokenUnavailable(said) => Self::TokenUnavailable(said.for_case(&known)),
+            other => other,
+        }
+    }
+
+    /// Returns whether another password could help against a mail server's no, as far as anybody knows: if not, a client
+    /// should not ask its user for one.
+    pub fn is_about_setup(&self) -> bool {
+        let advice = self.said().and_then(Said::advice);
+        advice.is_some_and(|advice| {
+            matches!(
+                advice.class(),
+                Class::FixConfiguration | Class::AskAdministrator
+            )
+        })
+    }
+
+    /// Returns what the catalogue says about it in general.
+    pub fn meaning(&self) -> &'static Meaning {
+        match self {
+            Self::NoPassword => &own::NO_PASSWORD,
+            Self::NotAdmitted(NotAdmitted::UnknownAccount) => &own::UNKNOWN_ACCOUNT,
+            Self::NotAdmitted(NotAdmitted::WrongPassword) => &own::WRONG_PASSWORD,
+            Self::NotAdmitted(NotAdmitted::Incomplete(_)) => &own::INCOMPLETE,
+            Self::ConsentTimedOut { .. } => &own::CONSENT_TIMED_OUT,
+            Self::ConsentRefused(_) => &own::CONSENT_REFUSED,
+            Self::TokenRefused(_) => &own::TOKEN_REFUSED,
+            Self::TokenUnavailable(_) => &own::TOKEN_UNAVAILABLE,
+            Self::ServerRefused { .. } => &own::SERVER_REFUSED,
+            Self::ServerBusy { .. } => &own::SERVER_BUSY,
+            Self::ServerUnavailable { .. } => &own::SERVER_UNAVAILABLE,
+            Self::ServerMisbehaved { .. } => &own::SERVER_MISBEHAVED,
+            Self::Misconfigured(_) => &own::MISCONFIGURED,
+            Self::Busy(_) => &own::BUSY,
+            Self::ShuttingDown => &own::SHUTTING_DOWN,
+        }
+    }
+
+    /// Returns the refusal in a sentence without advice, and the advice that belongs to it.
+    pub fn diagnosis(&self, known: &Known) -> Diagnosis {
+        let whole = self.to_string();
+        let Some(advice) = self.said().and_then(Said::advice) else {
+            return Diagnosis::of(whole, self.meaning(), known);
+        };
+        let tail = self.said().map(Said::tail).unwrap_or_default();
+        let words = whole.strip_suffix(&tail).unwrap_or(&whole);
+        let marks = self.said().map(Said::marks).unwrap_or_default();
+        Diagnosis {
+            words: format!("{words}{marks}"),
+            class: advice.class(),
+            cause: advice.cause(),
+            remedy: advice.remedy(),
+        }
+    }
+
     /// Returns the provider's own words, where it was the provider who refused.
     fn said(&self) -> Option<&Said> {
         match self {
@@ -237,9 +321,13 @@ impl Refusal {
             }
             other => {
                 let whole = other.to_string();
-                let marks = other.said().map_or("", Said::marks);
-                let text = whole.strip_suffix(marks).unwrap_or(&whole);
-                let reason = Said::with_marks(text, marks.trim_start()).short();
+                let reason = match other.said() {
+                    Some(said) => {
+                        let behind = said.to_string();
+                        said.short_behind(whole.strip_suffix(&behind).unwrap_or_default())
+                    }
+                    None => Said::new(whole).short(),
+                };
                 format!("emailproxy: Login failed for account {user}: {reason}")
             }
         }

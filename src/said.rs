@@ -1,9 +1,11 @@
 //! Text that somebody else said, made harmless before it reaches a client, a log or a page.
 //!
 //! The one sanitiser: printable ASCII stays, everything else is escaped, long texts are cut. HTML escaping is the
-//! page's own duty.
+//! page's own duty. Where the error catalogue knows what is meant, that stands behind the words.
 
 use std::fmt;
+
+use crate::providers::catalogue::{Advice, Entry, Known};
 
 /// The most a log line or a page shows of a remote text, in bytes.
 const LONG: usize = 1_000;
@@ -14,13 +16,17 @@ const SHORT: usize = 200;
 /// The most that marks may take of it, in bytes.
 const MARKS: usize = 160;
 
+/// The least that a mail client is shown of the words themselves where advice stands behind them, in bytes.
+const WORDS: usize = 110;
+
 /// A remote side's text: one line of printable ASCII, at most 1,000 bytes. It may end in marks, such as the id of a case,
-/// which are never cut away.
+/// which are never cut away. `Display` has behind the words what the error catalogue knows about them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Said {
     text: String,
     /// How many bytes at the end are marks.
     marks: usize,
+    advice: Option<Box<Advice>>,
 }
 
 impl Said {
@@ -29,6 +35,7 @@ impl Said {
         Self {
             text: harmless(text.as_ref(), LONG),
             marks: 0,
+            advice: None,
         }
     }
 
@@ -41,10 +48,36 @@ impl Said {
         Self {
             text: harmless(text.as_ref(), LONG - marks.len()) + &marks,
             marks: marks.len(),
+            advice: None,
         }
     }
 
-    /// Returns the text as a log or page may show it.
+    /// Adds what the error catalogue knows about it.
+    #[must_use]
+    pub fn explained(self, entry: Option<&'static Entry>) -> Self {
+        let advice = entry.map(|entry| Box::new(Advice::of(entry)));
+        Self {
+            advice: advice.or(self.advice),
+            ..self
+        }
+    }
+
+    /// Fills in what is known of the case.
+    #[must_use]
+    pub fn for_case(self, known: &Known) -> Self {
+        let filled = |advice: Box<Advice>| Box::new(advice.for_case(known));
+        Self {
+            advice: self.advice.map(filled),
+            ..self
+        }
+    }
+
+    /// Returns what the error catalogue knows about it.
+    pub fn advice(&self) -> Option<&Advice> {
+        self.advice.as_deref()
+    }
+
+    /// Returns the words and marks alone, as a log or page may show them.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -56,8 +89,35 @@ impl Said {
 
     /// Returns the text as a mail client may be shown it: at most 200 bytes, and the marks.
     pub fn short(&self) -> String {
+        self.short_behind("")
+    }
+
+    /// The same with an introduction of ours, which counts as part of the words. Of what is known about them the client is
+    /// shown the remedy first, and the cause too where there is room.
+    pub fn short_behind(&self, introduction: &str) -> String {
         let (text, marks) = self.parts();
-        cut(text, SHORT) + marks
+        let text = format!("{introduction}{text}");
+        let Some(advice) = &self.advice else {
+            return cut(&text, SHORT) + marks;
+        };
+        let (text, both, remedy) = (stop(&text), advice.to_string(), advice.remedy());
+        let whole = format!("{text}; {both}");
+        if whole.len() <= SHORT {
+            return whole + marks;
+        }
+        let room = SHORT.saturating_sub("; ".len());
+        let words = cut(text, room.saturating_sub(remedy.len()).max(WORDS));
+        let remedy = cut(&remedy, room.saturating_sub(words.len()));
+        format!("{words}; {remedy}{marks}")
+    }
+
+    /// Returns what `Display` has behind the words: advice and marks.
+    pub fn tail(&self) -> String {
+        let marks = self.marks();
+        match &self.advice {
+            Some(advice) => format!("; {advice}{marks}"),
+            None => marks.to_owned(),
+        }
     }
 
     fn parts(&self) -> (&str, &str) {
@@ -73,8 +133,17 @@ impl Said {
 
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        let Some(advice) = &self.advice else {
+            return f.write_str(&self.text);
+        };
+        let (text, marks) = self.parts();
+        write!(f, "{}; {advice}{marks}", stop(text))
     }
+}
+
+/// Takes the full stop off a text behind which more is to stand.
+fn stop(text: &str) -> &str {
+    text.trim_end_matches('.')
 }
 
 impl From<&str> for Said {
@@ -148,6 +217,33 @@ mod tests {
         }
         let whole = "x".repeat(1_000);
         assert_eq!(Said::new(&whole).as_str(), whole);
+    }
+
+    #[test]
+    fn advice_stands_behind_the_words_and_is_shown_to_clients_first() {
+        let entry = crate::providers::catalogue::token_error("invalid_client", Some(7_000_215), "");
+        let said = Said::with_marks("no such secret.", "(trace_id 1)").explained(entry);
+        let advice = said.advice().unwrap().clone();
+        let shown = said.to_string();
+        assert_eq!(shown, format!("no such secret; {advice} (trace_id 1)"));
+        assert!(shown.ends_with(&said.tail()));
+        assert_eq!(said.as_str(), "no such secret. (trace_id 1)");
+        let long = Said::with_marks("x".repeat(10_000), "(trace_id 1)").explained(entry);
+        let short = long.short_behind("it said: ");
+        let (words, remedy) = short.split_once("...; ").unwrap();
+        assert_eq!(words.len(), WORDS - "...".len());
+        assert!(
+            remedy.starts_with("put the client secret's Value, not its ID, into client_secret")
+        );
+        assert_eq!(short.len(), SHORT + " (trace_id 1)".len(), "{short}");
+        let entry = crate::providers::catalogue::token_error("slow_down", None, "");
+        let short = Said::new("slow").explained(entry).short();
+        assert_eq!(short, format!("slow; {}", entry.unwrap().means));
+        let known = Known {
+            client_id: Some("app-1".into()),
+            ..Default::default()
+        };
+        assert!(said.for_case(&known).to_string().contains("> app-1 >"));
     }
 
     #[test]

@@ -307,21 +307,32 @@ async fn an_empty_password_is_told_from_a_wrong_one_and_harms_nothing() {
 #[tokio::test]
 async fn each_refusal_of_the_server_becomes_a_reply_with_its_reason() {
     let (provider, proxy) = ready().await;
-    for (manner, begin, reason) in [
-        (Manner::Challenge, "NO [AUTHENTICATIONFAILED] ", "401"),
+    for (manner, begin, shown, reason) in [
+        (
+            Manner::Challenge,
+            "NO [AUTHENTICATIONFAILED] ",
+            "Invalid credentials",
+            "401",
+        ),
         (
             Manner::Curt,
-            "NO [AUTHENTICATIONFAILED] ",
+            "NO [CONTACTADMIN] ",
+            "AUTHENTICATE failed",
             "AUTHENTICATE failed",
         ),
-        (Manner::Throttled, "NO [UNAVAILABLE] ", "throttled"),
+        (
+            Manner::Throttled,
+            "NO [UNAVAILABLE] ",
+            "throttled",
+            "throttled",
+        ),
     ] {
         let logs = Logs::catch();
         provider.world.turn(|knobs| knobs.manner = manner);
         let mut client = proxy.imap().await;
         let said = client.imap(&format!("LOGIN {USER} {PASSWORD}")).await;
         assert!(last(&said).starts_with(begin), "{manner:?}: {said:?}");
-        assert!(last(&said).contains(reason), "{manner:?}: {said:?}");
+        assert!(last(&said).contains(shown), "{manner:?}: {said:?}");
         assert_eq!(said.len(), 1, "a challenge came through: {said:?}");
         assert!(logs.hold(reason), "{}", logs.text());
 

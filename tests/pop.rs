@@ -181,14 +181,25 @@ async fn commands_behind_the_login_are_held_and_relayed() {
 #[tokio::test]
 async fn each_refusal_becomes_a_reply_and_the_connection_stays() {
     let (provider, proxy) = ready().await;
-    for (manner, begin, reason) in [
-        (Manner::Challenge, "-ERR [AUTH] ", "401"),
+    for (manner, begin, shown, reason) in [
+        (
+            Manner::Challenge,
+            "-ERR [AUTH] ",
+            "Invalid credentials",
+            "401",
+        ),
         (
             Manner::Curt,
-            "-ERR [AUTH] ",
+            "-ERR [SYS/PERM] ",
+            "unknown user name",
             "unknown user name or bad password",
         ),
-        (Manner::Throttled, "-ERR [SYS/TEMP] ", "too many sessions"),
+        (
+            Manner::Throttled,
+            "-ERR [SYS/TEMP] ",
+            "too many sessions",
+            "too many sessions",
+        ),
     ] {
         let logs = Logs::catch();
         provider.world.turn(|knobs| knobs.manner = manner);
@@ -196,7 +207,7 @@ async fn each_refusal_becomes_a_reply_and_the_connection_stays() {
         client.ask(&format!("USER {USER}")).await;
         let said = client.ask(&format!("PASS {PASSWORD}")).await;
         assert!(said.starts_with(begin), "{manner:?}: {said}");
-        assert!(said.contains(reason), "{manner:?}: {said}");
+        assert!(said.contains(shown), "{manner:?}: {said}");
         assert!(logs.hold(reason), "{}", logs.text());
         provider.world.turn(|knobs| knobs.manner = Manner::Honest);
         client.ask(&format!("USER {USER}")).await;

@@ -14,6 +14,7 @@ use super::access::Access;
 use super::flight::landed;
 use super::lock::Pass;
 use super::token::Account;
+use crate::providers::catalogue::{Diagnosis, own};
 
 /// The longest sleep: after a suspended night the clock on the wall is looked at again soon.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -60,7 +61,8 @@ impl Accounts {
     async fn look_after(self: &Arc<Self>, rounds: &mut Rounds) -> Duration {
         self.consents.sweep(|consent| {
             let why = "nobody signed in while the address was good; log in again, or ask for a new one by `emailproxy authorize`";
-            self.note_failure(consent, why.to_owned());
+            let known = consent.settings.known();
+            self.note_failure(consent, Diagnosis::of(why, &own::SIGN_IN_LAPSED, &known));
         });
         self.warn_of_idle();
         let mut pause = LONGEST;

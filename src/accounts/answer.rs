@@ -58,7 +58,7 @@ impl Accounts {
         self.underway(async move {
             let received = work.await;
             if let Err(refusal) = &received {
-                this.note_failure(&asked, refusal.to_string());
+                this.note_failure(&asked, refusal.diagnosis(&asked.settings.known()));
             }
             this.consents.settle(&asked, &received);
             told.send(received).ok();
@@ -99,6 +99,7 @@ impl Accounts {
             (Some(error), _) => {
                 let description = answer.error_description.unwrap_or_default();
                 let why = of_browser(error.as_str(), description.as_str());
+                let why = why.for_case(&consent.settings.known());
                 tracing::warn!(
                     "Authorisation result error for account {user} - aborting login. {why}"
                 );

@@ -14,6 +14,7 @@ use super::consent::{Consent, End, Held};
 use super::identity::is_expected;
 use super::{Accounts, Doubt, Outcome};
 use crate::oauth::Tokens;
+use crate::providers::catalogue::{Diagnosis, own};
 use crate::refusal::Refusal;
 use crate::said::Said;
 
@@ -67,11 +68,13 @@ impl Accounts {
             PATIENCE.as_secs() / 60,
             who = doubt.signed_in,
         );
-        account.state().last_error = Some(format!(
+        let words = format!(
             "{who} signed in for this account and nobody has confirmed that it is meant; nothing was stored (if it is: \
              sign_in_as = {who})",
             who = doubt.signed_in
-        ));
+        );
+        let known = consent.settings.known();
+        account.state().last_error = Some(Diagnosis::of(words, &own::SOMEBODY_ELSE, &known));
         let held = Held {
             doubt: doubt.clone(),
             tokens,

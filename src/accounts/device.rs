@@ -14,6 +14,7 @@ use super::consent::{Consent, End};
 use super::source::refusal;
 use super::{Accounts, UserCode};
 use crate::oauth::{DeviceCode, Error, Grant, Tokens};
+use crate::providers::catalogue::{Diagnosis, own};
 use crate::refusal::Refusal;
 use crate::said::Said;
 
@@ -129,7 +130,7 @@ impl Accounts {
             tracing::warn!(
                 "Authorisation result error for account {user} - aborting login. {refusal}"
             );
-            self.note_failure(consent, refusal.to_string());
+            self.note_failure(consent, refusal.diagnosis(&consent.settings.known()));
         }
         self.consents.settle(consent, &received);
         Poll::Done
@@ -156,15 +157,9 @@ impl Accounts {
         let user = Said::new(consent.account());
         let why = "the code was not approved in time; log in again for a new one";
         tracing::warn!("Authorisation result error for account {user} - aborting login. {why}");
-        self.note_failure(consent, why.to_owned());
+        let known = consent.settings.known();
+        self.note_failure(consent, Diagnosis::of(why, &own::SIGN_IN_LAPSED, &known));
         self.consents.finish(consent, End::Lapsed);
-    }
-
-    /// Takes down why a consent came to nothing, for whoever asks how it ended.
-    pub(super) fn note_failure(&self, consent: &Consent, why: String) {
-        if let Some(account) = self.known(consent.account()) {
-            account.state().last_error = Some(why);
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 use super::token::Account;
 use super::{Accounts, Caller};
 use crate::config::IpNet;
+use crate::providers::catalogue::{Diagnosis, own};
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::secret::Password;
@@ -61,7 +62,8 @@ impl Accounts {
                 Said::new(&caller.service)
             );
             tracing::warn!("account {user} has no password yet; {why}");
-            state.last_error = Some(why);
+            let known = state.settings.known();
+            state.last_error = Some(Diagnosis::of(why, &own::FIRST_PASSWORD, &known));
         }
         let what = "a first password from elsewhere";
         Some(self.turn_down(&account.name, password, caller, what).await)

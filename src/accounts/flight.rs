@@ -112,10 +112,11 @@ impl Accounts {
             }
             Turn::Away(why) => {
                 state.pace.failed(None, &why);
-                state.last_error = Some(why.to_string());
+                let no = Refusal::TokenUnavailable(why.clone());
+                Account::note(&mut state, &no);
                 let landed = match state.alive().filter(|_| !state.is_claimed()) {
                     Some(token) => Landed::Token(token),
-                    None => Landed::Refused(Refusal::TokenUnavailable(why)),
+                    None => Landed::Refused(no),
                 };
                 Chosen::Landed(landed, None)
             }
@@ -165,7 +166,7 @@ impl Accounts {
                         state.refresh = None;
                         state.refreshed_at = None;
                         state.serial += 1;
-                        state.last_error = Some(said.to_string());
+                        Account::note(state, &Refusal::ConsentRefused(said.clone()));
                         self.shelve(account, state);
                     }
                     return Landed::Anew;
@@ -174,11 +175,11 @@ impl Accounts {
                     Error::Throttled { wait, .. } => Some(*wait),
                     _ => None,
                 };
-                state.pace.failed(wait, &Said::new(error.to_string()));
+                state.pace.failed(wait, &error.said());
                 refusal(error)
             }
         };
-        state.last_error = Some(refused.to_string());
+        Account::note(state, &refused);
         tracing::warn!("could not obtain a token for account {user}: {refused}");
         if !state.is_claimed()
             && let Some(token) = state.alive()

@@ -274,5 +274,6 @@ pub(super) fn admitted(account: &Account, state: &State, token: AccessToken) -> 
         user: account.name.clone(),
         signed_in: state.signed_in.clone(),
         token,
+        was_refused: state.refused.is_some(),
     }
 }

@@ -70,6 +70,7 @@ mod terms;
 mod tests;
 mod throttle;
 mod token;
+mod trouble;
 mod turn;
 mod unattended;
 mod vault;

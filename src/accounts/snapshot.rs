@@ -12,6 +12,7 @@ use super::idle::days_left;
 use super::token::{Account, State};
 use super::{Accounts, predecessor};
 use crate::config::{AccountError, GrantKind};
+use crate::providers::catalogue::{Class, own};
 
 /// The state of an account whose data key nobody has brought yet.
 const LOCKED: &str = "locked until the next login";
@@ -93,6 +94,15 @@ pub struct AccountState {
     pub signed_in: Option<String>,
     /// The last failure, if it was the last thing that happened.
     pub last_error: Option<String>,
+    /// Whose move it is then.
+    #[serde(default)]
+    pub class: Option<Class>,
+    /// Why it failed.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub remedy: Option<String>,
 }
 
 impl AccountState {
@@ -124,7 +134,10 @@ impl Accounts {
                             account: name,
                             standing: Standing::Incomplete,
                             state: "incomplete".into(),
-                            last_error: Some(why),
+                            last_error: Some(format!("{}: {why}", own::INCOMPLETE.cause)),
+                            class: Some(own::INCOMPLETE.class),
+                            cause: Some(own::INCOMPLETE.cause.to_owned()),
+                            remedy: Some(own::INCOMPLETE.remedy.to_owned()),
                             ..AccountState::default()
                         });
                         continue;
@@ -163,6 +176,8 @@ impl Accounts {
         let now = Instant::now();
         let options = &self.world().config.options;
         let renewal = state.renewal_due(options.use_login_password_as_client_credentials_secret);
+        let server = || state.refused.as_ref().map(|(_, why)| why);
+        let why = state.last_error.as_ref().or_else(server);
         let left = state.access.as_ref().map(|access| access.left().as_secs());
         let left = left.filter(|left| *left > 0);
         let code = asked.as_ref().and_then(|asked| asked.code.as_ref());
@@ -185,7 +200,10 @@ impl Accounts {
                 .as_ref()
                 .and_then(|asked| Some(asked.doubt.as_ref()?.signed_in.to_string())),
             url: asked.map(|asked| asked.url),
-            last_error: state.last_error.clone(),
+            last_error: why.map(|why| why.words.clone()),
+            class: why.map(|why| why.class),
+            cause: why.map(|why| why.cause.clone()),
+            remedy: why.map(|why| why.remedy.clone()),
         }
     }
 

@@ -19,6 +19,7 @@ use super::store::{Lease, Record};
 use super::{clock, locked};
 use crate::config::{AccountSettings, GrantKind};
 use crate::oauth::{self, Grant, SignedIn};
+use crate::providers::catalogue::Diagnosis;
 use crate::refusal::Refusal;
 use crate::secret::{AccessToken, Password, Secret};
 
@@ -66,7 +67,9 @@ pub(super) struct State {
     /// The request in flight.
     pub(super) flight: Option<watch::Receiver<Option<Landed>>>,
     /// What went wrong last, if nothing has gone right since.
-    pub(super) last_error: Option<String>,
+    pub(super) last_error: Option<Diagnosis>,
+    /// What a mail server refused last, and which, if it has let nobody in since.
+    pub(super) refused: Option<(String, Diagnosis)>,
     /// When a login last got a token, in seconds since 1970.
     pub(super) last_login: Option<u64>,
     /// Whether a token was obtained from the provider in this process.
@@ -123,6 +126,7 @@ impl Account {
                 flight: None,
                 last_error: None,
                 last_login: None,
+                refused: None,
                 served: false,
                 moved_secret: false,
                 spurned: None,

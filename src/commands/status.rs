@@ -72,8 +72,20 @@ fn show_account(state: &AccountState) {
     if let Some(code) = &state.code {
         say(&format!("      and use code {code}"));
     }
-    if let Some(error) = &state.last_error {
-        say(&format!("      last error: {error}"));
+    tell_failure(state);
+}
+
+/// Says what failed last, why, and what to do about it.
+fn tell_failure(state: &AccountState) {
+    let Some(error) = &state.last_error else {
+        return;
+    };
+    say(&format!("      last error: {error}"));
+    if let (Some(class), Some(cause), Some(remedy)) = (state.class, &state.cause, &state.remedy)
+        && !error.contains(remedy)
+    {
+        say(&format!("      cause: {cause}"));
+        say(&format!("      remedy ({}): {remedy}", class.as_str()));
     }
 }
 

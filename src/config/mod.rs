@@ -24,6 +24,7 @@ pub mod edit;
 pub mod files;
 pub mod ini;
 pub mod keys;
+mod known;
 mod oddities;
 mod options;
 pub mod ownership;

@@ -61,7 +61,7 @@ impl Answering {
     async fn tell_end(&mut self, office: &Office, account: &str) -> io::Result<()> {
         let all = office.accounts.snapshot();
         let now = all.into_iter().find(|state| state.account == account);
-        let told = match now.and_then(|state| state.last_error) {
+        let told = match now.and_then(|state| state.failure()) {
             Some(text) => Tell::Failed { text },
             None => Tell::Done {
                 text: format!("account {account} is authorised"),

@@ -58,6 +58,15 @@ impl Endpoint {
         account: &AccountSettings,
         secret: Option<&Secret<String>>,
     ) -> Result<Question, Error> {
+        let asked = self.make_question(account, secret).await;
+        asked.map_err(|error| error.for_case(&account.known()))
+    }
+
+    async fn make_question(
+        &self,
+        account: &AccountSettings,
+        secret: Option<&Secret<String>>,
+    ) -> Result<Question, Error> {
         let complete = self.complete(account, true).await?;
         let account = &*complete.account;
         let question = match account.grant {
@@ -81,6 +90,16 @@ impl Endpoint {
     /// `secret` is the application's secret where the account has one (already decrypted); without it the account's
     /// plain `client_secret` is used, if any. An assertion goes before any secret.
     pub async fn ask(
+        &self,
+        account: &AccountSettings,
+        secret: Option<&Secret<String>>,
+        grant: &Grant,
+    ) -> Result<Tokens, Error> {
+        let asked = self.ask_once(account, secret, grant).await;
+        asked.map_err(|error| error.for_case(&account.known()))
+    }
+
+    async fn ask_once(
         &self,
         account: &AccountSettings,
         secret: Option<&Secret<String>>,

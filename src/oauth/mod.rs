@@ -5,7 +5,6 @@
 mod answer;
 mod asking;
 mod assertion;
-mod catalogue;
 mod client_credentials;
 mod code;
 mod device;
@@ -40,6 +39,7 @@ pub use issuer::prove_answer;
 pub(crate) use post::{SharedLookup, proxy_address};
 pub use reason::of_browser;
 
+use crate::providers::catalogue::Known;
 use crate::said::Said;
 use crate::secret::{AccessToken, Secret};
 
@@ -126,6 +126,34 @@ pub enum Error {
     /// The settings do not allow to ask at all.
     #[error("{0}")]
     Misconfigured(String),
+}
+
+impl Error {
+    /// Returns it as words, with what the catalogue knows about them.
+    pub fn said(&self) -> Said {
+        match self {
+            Self::GrantDead(said)
+            | Self::Denied(said)
+            | Self::Unavailable(said)
+            | Self::Throttled { said, .. } => said.clone(),
+            Self::Pending | Self::SlowDown | Self::Misconfigured(_) => Said::new(self.to_string()),
+        }
+    }
+
+    /// Fills in what is known of the case.
+    #[must_use]
+    fn for_case(self, known: &Known) -> Self {
+        match self {
+            Self::GrantDead(said) => Self::GrantDead(said.for_case(known)),
+            Self::Denied(said) => Self::Denied(said.for_case(known)),
+            Self::Unavailable(said) => Self::Unavailable(said.for_case(known)),
+            Self::Throttled { said, wait } => Self::Throttled {
+                said: said.for_case(known),
+                wait,
+            },
+            other @ (Self::Pending | Self::SlowDown | Self::Misconfigured(_)) => other,
+        }
+    }
 }
 
 /// A question for consent, to be put to a person.

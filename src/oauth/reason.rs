@@ -1,14 +1,14 @@
-//! A provider's no in words: its error code first, then its own description, what to do about it, and, as marks that are
-//! never cut, the ids by which its support finds the case.
+//! A provider's no in words: its error code first, then its own description, and, as marks that are never cut, the ids by
+//! which its support finds the case. What to do about it is the catalogue's (`providers::catalogue`).
 //!
 //! As bent by Microsoft (`error_codes`, ids beside the description or in it) and Google (`error` as an object). Pure
 //! functions; what a no means for the tokens held is for `verdict`.
 
 use serde_json::{Map, Value};
 
-use super::catalogue;
 use super::quiet::Quiet;
 use super::verdict::{self, Verdict};
+use crate::providers::catalogue::{self, Entry};
 use crate::said::Said;
 
 /// How much of an error code is repeated, in characters.
@@ -33,13 +33,15 @@ pub(super) struct Reason {
     pub(super) text: String,
     /// What is never cut of it.
     pub(super) marks: String,
+    /// What the catalogue knows about it.
+    pub(super) entry: Option<&'static Entry>,
 }
 
 impl From<String> for Reason {
     fn from(text: String) -> Self {
         Self {
             text,
-            marks: String::new(),
+            ..Self::default()
         }
     }
 }
@@ -47,7 +49,7 @@ impl From<String> for Reason {
 impl Reason {
     /// Makes it harmless.
     pub(super) fn said(&self) -> Said {
-        Said::with_marks(&self.text, &self.marks)
+        Said::with_marks(&self.text, &self.marks).explained(self.entry)
     }
 }
 
@@ -121,12 +123,9 @@ fn word(
     id: impl Fn(&str) -> String,
     quiet: &Quiet,
 ) -> Refused {
-    let code = entra_code(description).or(code);
-    let advice = code
-        .and_then(catalogue::entra_advice)
-        .or_else(|| catalogue::advice(error, description));
+    let code = catalogue::entra_code(description).or(code);
 
-    // Microsoft ends its descriptions with ids and a time stamp, which would push the advice out of sight.
+    // Microsoft ends its descriptions with ids and a time stamp, which would push the rest out of sight.
     let short = description
         .split(IDS[0].1)
         .next()
@@ -141,11 +140,6 @@ fn word(
     if !short.is_empty() {
         text.push_str(": ");
         text.push_str(&cut(&quiet.hush(short), MAX_EXCERPT));
-    }
-    if let Some(advice) = advice {
-        text.truncate(text.trim_end_matches('.').len());
-        text.push_str("; ");
-        text.push_str(advice);
     }
     let ids: Vec<String> = IDS
         .iter()
@@ -167,15 +161,12 @@ fn word(
     };
     Refused {
         verdict: verdict::of_error(error, code),
-        reason: Reason { text, marks },
+        reason: Reason {
+            text,
+            marks,
+            entry: catalogue::token_error(error, code, description),
+        },
     }
-}
-
-/// Finds the number of an `AADSTSnnn` in a description.
-fn entra_code(description: &str) -> Option<u32> {
-    let (_, rest) = description.split_once("AADSTS")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
 }
 
 /// Cuts a text at `most` characters, showing that it was cut.

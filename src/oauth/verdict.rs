@@ -12,7 +12,7 @@
 //! each row of the one below against an endpoint's answer. A wrong local password is no sign at all, as nobody is asked:
 //! `src/accounts/tests/passwords.rs`, `a_wrong_password_changes_nothing_and_asks_nobody`.
 //!
-//! Data only; what a person can do about it is in `catalogue`. The numbers are Microsoft Entra's AADSTS codes
+//! Data only; what a person can do about it is in `providers::catalogue`. The numbers are Microsoft Entra's AADSTS codes
 //! (learn.microsoft.com/entra/identity-platform/reference-error-codes), the words those of RFC 6749 section 5.2, `OpenID`
 //! Connect Core section 3.1.2.6, RFC 8628 section 3.5 and Entra's own
 //! (learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code).
@@ -185,6 +185,8 @@ pub(super) const TABLE: &[(Verdict, &[Sign])] = &[
             Code(50053),
             Code(50057),
             Code(50105),
+            Code(50127),
+            Code(50129),
             Code(50131),
             Code(53000),
             Code(53001),
@@ -210,6 +212,7 @@ pub(super) const TABLE: &[(Verdict, &[Sign])] = &[
             Code(50034),
             Code(50058),
             Code(50059),
+            Code(50143),
             Code(50194),
             Code(51004),
             Code(500011),
@@ -253,10 +256,18 @@ pub(super) const TABLE: &[(Verdict, &[Sign])] = &[
     (
         Later,
         &[
+            Code(40010),
             Code(50033),
+            Code(50087),
+            Code(50088),
             Code(50134),
+            Code(50166),
             Code(50196),
             Code(70012),
+            Code(80001),
+            Code(80002),
+            Code(80005),
+            Code(80014),
             Code(90006),
             Code(90012),
             Code(90024),

@@ -2,6 +2,7 @@
 //!
 //! Knows no accounts and asks nobody. There are no client ids here: who runs the proxy registers their own application.
 
+pub mod catalogue;
 mod microsoft;
 mod others;
 

@@ -288,15 +288,16 @@ async fn admit<D: Dialogue>(
     }
     let refusal = match call_on::<D>(dialogue, login, early, &admitted, visit).await {
         Err(refusal) if refusal.remedy().is_token() => refusal,
-        done => return done,
+        done => return desk.settle(&admitted, done),
     };
     visit.enter(Step::Token);
     let renewing = desk.accounts.renew(&admitted, &login.password, &refusal);
     let Some(renewed) = renewing.await? else {
         visit.enter(Step::Authenticate);
-        return Err(refusal);
+        return desk.settle(&admitted, Err(refusal));
     };
-    call_on::<D>(dialogue, login, early, &renewed, visit).await
+    let called = call_on::<D>(dialogue, login, early, &renewed, visit).await;
+    desk.settle(&renewed, called)
 }
 
 /// Connects to an admitted login's server and logs in there.
@@ -358,6 +359,15 @@ async fn reach<D: Dialogue>(
 }
 
 impl Desk {
+    /// Has a refusal explained and remembered with the account, or forgotten where its server let the login in.
+    fn settle<T>(&self, admitted: &Admitted, called: Result<T, Refusal>) -> Result<T, Refusal> {
+        let at = || Config::upstream(&self.service, &admitted.settings).to_string();
+        if called.is_ok() && admitted.was_refused {
+            self.accounts.was_let_in(admitted, &at());
+        }
+        called.map_err(|refusal| self.accounts.was_refused(admitted, &at(), refusal))
+    }
+
     async fn stopping(&self) {
         let mut stop = self.stop.clone();
         // A sender that is gone means the same: nobody runs the proxy any more.

@@ -105,7 +105,7 @@ async fn r31_an_error_challenge_is_answered_once_and_stays_here() {
             !is_for_now(&said) && !is_welcome(&said),
             "{section}: {said}"
         );
-        assert!(said.contains("invalid_token"), "{section}: {said}");
+        assert!(log.contains("invalid_token"), "{section}: {log}");
         assert!(!said.contains(&evil) && !said.contains('\u{1b}'), "{said}");
         assert!(!log.contains('\u{1b}') && !log.contains(&evil), "{log}");
         let heard = stage.heard(section);

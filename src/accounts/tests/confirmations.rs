@@ -178,6 +178,7 @@ fn admitted(lines: &str, who: Option<&str>) -> Admitted {
             ..SignedIn::default()
         }),
         token: AccessToken::parse("one").unwrap(),
+        was_refused: false,
     }
 }
 

@@ -106,7 +106,13 @@ async fn a_denied_consent_ends_the_wait_with_the_reason() {
             ..Answer::default()
         })
         .await;
-    let why = Said::new("access_denied: the user said no");
+    let settings = house.accounts.world().config.account(USER).unwrap();
+    let why = crate::oauth::of_browser("access_denied", "the user said no");
+    let why = why.for_case(&settings.known());
+    assert!(
+        why.to_string()
+            .starts_with("access_denied: the user said no; ")
+    );
     assert_eq!(
         outcome,
         Outcome::Failed {

@@ -28,6 +28,7 @@ impl House {
             user: user.to_owned(),
             signed_in: None,
             token: AccessToken::parse(token).unwrap(),
+            was_refused: false,
         };
         let password = Password::from("pw");
         let renewed = self.accounts.renew(&refused, &password, why).await?;

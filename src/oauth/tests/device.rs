@@ -194,7 +194,7 @@ async fn a_no_to_the_request_for_a_code_is_passed_on() {
     let pretend = Pretend::start(vec![json("401 Unauthorized", no)]).await;
     let asked = client(None).question(&device(&pretend.url()), None).await;
     assert!(
-        matches!(&asked, Err(Error::Denied(why)) if why.as_str().contains("Allow public client flows")),
+        matches!(&asked, Err(Error::Denied(why)) if why.to_string().contains("Allow public client flows")),
         "{asked:?}"
     );
     let mut account = device("http://idp.example/token");
@@ -245,7 +245,7 @@ async fn a_poll_says_whether_to_go_on() {
     ] {
         let (polled, _) = polled(no("400 Bad Request", word)).await;
         assert!(
-            matches!(&polled, Err(Error::Denied(why)) if why.as_str().contains(advice)),
+            matches!(&polled, Err(Error::Denied(why)) if why.to_string().contains(advice)),
             "{polled:?}"
         );
     }
@@ -256,7 +256,7 @@ async fn a_poll_says_whether_to_go_on() {
     ] {
         let (polled, _) = polled(no("400 Bad Request", word)).await;
         assert!(
-            matches!(&polled, Err(Error::GrantDead(why)) if why.as_str().contains(advice)),
+            matches!(&polled, Err(Error::GrantDead(why)) if why.to_string().contains(advice)),
             "{polled:?}"
         );
     }

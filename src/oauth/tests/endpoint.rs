@@ -267,5 +267,5 @@ async fn definite_noes_come_through_whole() {
     let Err(Error::GrantDead(why)) = asked.await.unwrap() else {
         panic!("a dead grant was not recognised");
     };
-    assert!(why.as_str().contains("sign in again"), "{why}");
+    assert!(why.to_string().contains("sign in again"), "{why}");
 }

@@ -177,5 +177,5 @@ async fn a_scope_that_nobody_delegated_is_told_with_what_to_do() {
     let Err(Error::Denied(why)) = asked else {
         panic!("{asked:?}");
     };
-    assert!(why.as_str().contains("domain-wide delegation"), "{why}");
+    assert!(why.to_string().contains("domain-wide delegation"), "{why}");
 }

@@ -85,6 +85,31 @@ fn every_code_of_the_reference_has_a_verdict() {
 }
 
 #[test]
+fn the_catalogue_tells_of_each_code_what_the_verdict_does() {
+    use crate::providers::catalogue::{Class, Sign as Seen, all};
+    for entry in all() {
+        let Seen::Entra { error, code } = entry.sign else {
+            continue;
+        };
+        let verdict = verdict::of_error(error, Some(code));
+        let passes = !matches!(verdict, Verdict::Dead | Verdict::Denied);
+        assert_eq!(entry.means.temporary, passes, "{entry:?}");
+        let asks = entry.means.class == Class::ReAuthorise;
+        assert!(verdict != Verdict::Dead || asks, "{entry:?}");
+    }
+    // And it knows each code that has a verdict.
+    for sign in TABLE.iter().flat_map(|(_, signs)| *signs) {
+        if let Sign::Code(code) = sign {
+            let mut known = all().map(|entry| entry.sign);
+            assert!(
+                known.any(|seen| matches!(seen, Seen::Entra { code: known, .. } if known == *code)),
+                "AADSTS{code}"
+            );
+        }
+    }
+}
+
+#[test]
 fn no_sign_has_two_verdicts() {
     let mut seen = Vec::new();
     for sign in TABLE.iter().flat_map(|(_, signs)| *signs) {

@@ -92,6 +92,7 @@ impl Dialogue for Imap {
 /// Returns the RFC 5530 code: clients ask for another password only where another password would help.
 fn code(refusal: &Refusal) -> &'static str {
     match refusal {
+        Refusal::ServerRefused { .. } if refusal.is_about_setup() => "CONTACTADMIN",
         Refusal::NoPassword
         | Refusal::NotAdmitted(_)
         | Refusal::ConsentRefused(_)

@@ -90,6 +90,7 @@ impl Dialogue for Pop {
 /// Returns the RFC 3206 code: clients ask for another password only where another password would help.
 fn code(refusal: &Refusal) -> &'static str {
     match refusal {
+        Refusal::ServerRefused { .. } if refusal.is_about_setup() => "SYS/PERM",
         Refusal::NoPassword
         | Refusal::NotAdmitted(_)
         | Refusal::ConsentRefused(_)

@@ -106,7 +106,7 @@ impl<'p> View<'p> {
             badge,
             mood,
             facts: facts.collect(),
-            error: state.last_error.as_ref().map(Said::new),
+            error: state.failure().map(Said::new),
             button,
         }
     }

@@ -109,6 +109,8 @@ pub struct Knobs {
     pub device_user: String,
     /// How logins are met.
     pub manner: Manner,
+    /// With what words the mail servers refuse every token, behind the tag in IMAP; lines are parted by LF.
+    pub refusal: Option<String>,
     /// Where the mail servers hang up.
     pub hang_up_at: Option<Step>,
     /// Whether the mail servers accept connections and then say nothing, not even TLS.
@@ -141,6 +143,7 @@ impl Default for Knobs {
             delegates: Vec::new(),
             device_user: "person@example.com".to_owned(),
             manner: Manner::Honest,
+            refusal: None,
             hang_up_at: None,
             mute: false,
             imap_greets_with_capabilities: true,

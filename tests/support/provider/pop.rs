@@ -104,6 +104,10 @@ async fn login(
     if world.hangs_up_at(Step::Token) {
         return None;
     }
+    if let Some(no) = world.knob(|knobs| knobs.refusal.clone()) {
+        talk.say(&no).await?;
+        return Some(Came::Back);
+    }
     let verdict = sasl::judge(world, mechanism, &response, false);
     let no = match world.knob(|knobs| knobs.manner) {
         Manner::Honest if verdict.is_ok() => {

@@ -160,6 +160,13 @@ async fn login(talk: &mut Talk, world: &World, rest: &str) -> Option<Came> {
     if world.hangs_up_at(Step::Token) {
         return None;
     }
+    if let Some(no) = world.knob(|knobs| knobs.refusal.clone()) {
+        for line in no.split('\n') {
+            talk.put(line).await?;
+        }
+        talk.flush().await?;
+        return Some(Came::Back);
+    }
     let verdict = sasl::judge(world, &mechanism, &response, true);
     let no: &[&str] = match world.knob(|knobs| knobs.manner) {
         Manner::Honest if verdict.is_ok() => {

@@ -118,6 +118,10 @@ async fn login(talk: &mut Talk, world: &World, command: &Command) -> Option<Came
     if world.hangs_up_at(Step::Token) {
         return None;
     }
+    if let Some(no) = world.knob(|knobs| knobs.refusal.clone()) {
+        talk.say(&format!("{tag} {no}")).await?;
+        return Some(Came::Back);
+    }
     let verdict = sasl::judge(world, &mechanism, &response, false);
     let no = match world.knob(|knobs| knobs.manner) {
         Manner::Honest => match verdict {
