@@ -31,7 +31,7 @@ pub(super) fn dice() -> u8 {
     }
     let mut thrown = [0; 1];
     // Where the system gives no random numbers, nothing is spread, and nothing else is lost.
-    match aws_lc_rs::rand::fill(&mut thrown) {
+    match getrandom::fill(&mut thrown) {
         Ok(()) => thrown[0],
         Err(_) => 0,
     }

@@ -172,7 +172,8 @@ impl Access {
 /// Makes a value that nobody can guess.
 fn fresh() -> Result<Secret<String>, String> {
     let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| "the system gives no random numbers")?;
+    // The system's own: the start must not wait until the crypto library has gathered its randomness.
+    getrandom::fill(&mut bytes).map_err(|_| "the system gives no random numbers")?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
 }
 
