@@ -315,8 +315,16 @@ const BLOCKING: usize = 64;
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Starts the runtime on which everything waits.
+/// Makes a runtime with a worker for each two cores. A relay's work is half the kernel's, and as much is done by who speaks at
+/// both its ends: more workers spend more on waking each other than they give (docs/PERFORMANCE.md).
+/// `TOKIO_WORKER_THREADS` says otherwise.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        builder.worker_threads((cores / 2).max(1));
+    }
+    let runtime = builder
         .enable_all()
         .max_blocking_threads(BLOCKING)
         .thread_keep_alive(KEPT)
