@@ -16,7 +16,7 @@ pub async fn attend<D: Dialogue>(client: Wire, desk: &Desk) -> Result<(), Lost> 
         return Ok(());
     };
     let ended = serve::<D>(client, desk, &mut seat, &mut visit).await;
-    visit.end(&ended);
+    visit.end(&ended, desk.accounts.meters());
     ended
 }
 
