@@ -113,7 +113,8 @@ impl Chromium {
                 Ok(_) => return,
                 // The page shows itself anew whenever something changes.
                 Err(why) => assert!(
-                    why.contains("stale") && begun.elapsed() < PATIENCE,
+                    (why.contains("stale") || why.contains("does not belong to the document"))
+                        && begun.elapsed() < PATIENCE,
                     "{selector}: {why}"
                 ),
             }
