@@ -21,7 +21,8 @@ pub struct Admitted {
     pub signed_in: Option<SignedIn>,
     /// The token.
     pub token: AccessToken,
-    /// Whether a server refused this account lately, so that it has to be told who let it in; see [`Accounts::was_let_in`].
+    /// Whether a server refused this account lately, so that who let it in must be told of;
+    /// see [`super::Accounts::was_let_in`].
     pub was_refused: bool,
 }
 
